@@ -1,0 +1,1 @@
+"""Information-theoretic analysis of infinitely wide neural networks."""

@@ -1,0 +1,1 @@
+"""Records, checks and linear algebra that every other column uses; imports nothing internal."""

@@ -1,0 +1,51 @@
+"""One numeric code for numpy (CPU) and jax (CPU or GPU) arrays: the namespace is taken from the arrays themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+import jax
+import numpy as np
+
+Array = np.ndarray | jax.Array
+
+
+def namespace(*arrays: object) -> ModuleType:
+    """`jax.numpy` if any argument is a jax array, else `numpy`."""
+    if any(isinstance(array, jax.Array) for array in arrays):
+        return jax.numpy
+    return np
+
+
+def special(*arrays: object) -> ModuleType:
+    """The `scipy.special` that belongs to the arrays' namespace."""
+    if namespace(*arrays) is np:
+        import scipy.special
+
+        return scipy.special
+    import jax.scipy.special
+
+    return jax.scipy.special
+
+
+def to_numpy(array: Array) -> np.ndarray:
+    """The array on the host, in float64 where it was floating point."""
+    return np.asarray(array)
+
+
+@contextmanager
+def float64() -> Iterator[None]:
+    """Let jax compute in float64 inside the block, leaving the global setting alone.
+
+    `jax.enable_x64` became a context manager in jax 0.8; before it lived in `jax.experimental`.
+    """
+    enter: Any = jax.enable_x64 if hasattr(jax, "enable_x64") else None
+    if enter is None:
+        from jax.experimental import enable_x64
+
+        enter = enable_x64
+    with enter(True):
+        yield

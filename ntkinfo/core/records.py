@@ -1,0 +1,155 @@
+"""Frozen records that every column shares."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from ntkinfo.core import checks
+from ntkinfo.core.arrays import Array
+
+Meaning = Literal["exact", "lower bound", "upper bound", "Monte Carlo", "quadrature", "estimate"]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number, what it is, and how far it can be off.
+
+    Args:
+        value: the number or array of numbers, in nats where it is an information.
+        standard_error: one standard deviation of the sampling error ("Monte Carlo"), or a bound on the numerical error
+            (every other meaning); 0 where only rounding is left.
+        meaning: what the value is.
+        method: the route by which it was computed, in a few words.
+    """
+
+    value: Array | float
+    standard_error: Array | float
+    meaning: Meaning
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Inputs and targets, train and test, checked once and held as float64 numpy arrays.
+
+    Args:
+        x_train: training inputs, (n, ...); images are (n, height, width, channels).
+        y_train: training targets, (n, C).
+        x_test: test inputs, (m, ...), the same trailing shape.
+        y_test: test targets, (m, C).
+        labels_train: class of each training input, (n,) integers from 0, or None for regression.
+        labels_test: class of each test input, (m,), or None. Given for both splits or for neither.
+        class_names: one name a class, in the order of the integers.
+        name: what to call the data in figures and files.
+        provenance: where the data came from and what was done to it; plain strings and numbers.
+
+    Raises:
+        ValueError: NaN or infinite values, shapes that do not fit each other, an empty split, constant targets
+            over all the training inputs, a single class, labels outside the classes.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    labels_train: np.ndarray | None = None
+    labels_test: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+    name: str = "data"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        for key in ("x_train", "y_train", "x_test", "y_test"):
+            object.__setattr__(self, key, _as_float64(key, getattr(self, key)))
+        self._check_shapes()
+        for key in ("x_train", "y_train", "x_test", "y_test"):
+            checks.finite(key, getattr(self, key))
+        if np.all(self.y_train == self.y_train[0]):
+            raise ValueError(
+                "y_train is the same for every training input: there is nothing to learn and the information is 0; "
+                "give targets that vary, or training inputs of at least two classes"
+            )
+        self._check_labels()
+
+    def _check_shapes(self) -> None:
+        for key in ("x_train", "x_test"):
+            if getattr(self, key).ndim < 2:
+                shape = getattr(self, key).shape
+                raise ValueError(f"{key} has shape {shape}; inputs are (n, features) or (n, height, width, channels)")
+            if len(getattr(self, key)) == 0:
+                raise ValueError(f"{key} is empty; each split needs at least one input")
+            if getattr(self, key)[0].size == 0:
+                raise ValueError(f"{key} has shape {getattr(self, key).shape}: its inputs have no features")
+        if self.x_train.shape[1:] != self.x_test.shape[1:]:
+            raise ValueError(
+                f"x_train holds inputs of shape {self.x_train.shape[1:]} and x_test of shape {self.x_test.shape[1:]}; "
+                "both splits must have the same input shape"
+            )
+        checks.shape("y_train", self.y_train, (len(self.x_train), None), "one row of targets for each training input")
+        outputs = self.y_train.shape[1]
+        if outputs == 0:
+            raise ValueError("y_train has no columns; targets are (n, outputs), with at least one output")
+        checks.shape("y_test", self.y_test, (len(self.x_test), outputs), "one row of targets for each test input")
+
+    def _check_labels(self) -> None:
+        if (self.labels_train is None) != (self.labels_test is None):
+            raise ValueError("labels_train and labels_test go together: give both, or neither for regression")
+        if self.labels_train is None or self.labels_test is None:
+            return
+        classes = len(self.class_names) or int(max(np.max(self.labels_train), np.max(self.labels_test))) + 1
+        for key, length in (("labels_train", len(self.x_train)), ("labels_test", len(self.x_test))):
+            labels = np.asarray(getattr(self, key))
+            if not np.issubdtype(labels.dtype, np.integer):
+                raise TypeError(f"{key} holds {labels.dtype}; labels are integers from 0 to {classes - 1}")
+            checks.shape(key, labels, (length,), "one class for each input")
+            if labels.min() < 0 or labels.max() >= classes:
+                raise ValueError(
+                    f"{key} runs from {labels.min()} to {labels.max()}; with {classes} classes the labels are "
+                    f"0 to {classes - 1}"
+                )
+            object.__setattr__(self, key, _frozen(labels.astype(np.int64)))
+        if len(np.unique(self.labels_train)) < 2:
+            raise ValueError("labels_train holds one class only; take training inputs of at least two classes")
+        if not self.class_names:
+            object.__setattr__(self, "class_names", tuple(str(c) for c in range(classes)))
+
+    @property
+    def n_outputs(self) -> int:
+        """The number of outputs C."""
+        return self.y_train.shape[1]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of every array with its shape, as hexadecimal digits."""
+        digest = hashlib.sha256()
+        for key in ("x_train", "y_train", "x_test", "y_test", "labels_train", "labels_test"):
+            array = getattr(self, key)
+            digest.update(f"{key}:".encode())
+            if array is not None:
+                digest.update(fingerprint(array).encode())
+        return digest.hexdigest()
+
+
+def fingerprint(array: Array) -> str:
+    """SHA-256 of one array's shape, type and bytes, as hexadecimal digits."""
+    host = np.ascontiguousarray(array)
+    digest = hashlib.sha256(f"{host.shape}{host.dtype.str}".encode())
+    digest.update(host.tobytes())
+    return digest.hexdigest()
+
+
+def _as_float64(name: str, value: Any) -> np.ndarray:
+    array = np.asarray(value)
+    if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
+        raise TypeError(f"{name} holds {array.dtype}; it must be real numbers")
+    return _frozen(array.astype(np.float64))
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,1 @@
+"""Data sets: bundled, synthetic, from files."""

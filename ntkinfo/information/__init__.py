@@ -1,0 +1,1 @@
+"""Information quantities of the output law."""

@@ -1,0 +1,1 @@
+"""Training procedures as spectral filters, and the output law over time."""
