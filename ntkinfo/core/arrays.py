@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
 
 import jax
 import numpy as np
@@ -42,10 +42,6 @@ def float64() -> Iterator[None]:
 
     `jax.enable_x64` became a context manager in jax 0.8; before it lived in `jax.experimental`.
     """
-    enter: Any = jax.enable_x64 if hasattr(jax, "enable_x64") else None
-    if enter is None:
-        from jax.experimental import enable_x64
-
-        enter = enable_x64
-    with enter(True):
+    home = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
+    with home.enable_x64(True):
         yield

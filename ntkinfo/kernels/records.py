@@ -1,0 +1,59 @@
+"""Blocks of the two infinite-width kernels, and what computes them for new inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from jaxtyping import Float
+
+from ntkinfo.core.arrays import Array
+
+
+@dataclass(frozen=True)
+class SquareBlocks:
+    """NNGP and NTK of one set of inputs with itself: symmetric, (n, n) each."""
+
+    nngp: Float[Array, "n n"]
+    ntk: Float[Array, "n n"]
+
+
+@dataclass(frozen=True)
+class CrossBlocks:
+    """NNGP and NTK of p inputs with the n training inputs, and the kernels' values at each of the p inputs."""
+
+    nngp: Float[Array, "p n"]
+    ntk: Float[Array, "p n"]
+    nngp_diagonal: Float[Array, " p"]
+    ntk_diagonal: Float[Array, " p"]
+
+
+class KernelSource(Protocol):
+    """Computes blocks for inputs that were not there when the training blocks were made."""
+
+    def cross(self, inputs: Array) -> CrossBlocks:
+        """Blocks of `inputs` (p, ...) with the training inputs."""
+        ...
+
+    def square(self, inputs: Array) -> SquareBlocks:
+        """Blocks of `inputs` (p, ...) with themselves."""
+        ...
+
+
+@dataclass(frozen=True)
+class KernelBlocks:
+    """Everything the output law needs to know of a network and its inputs.
+
+    Args:
+        train: training inputs with themselves.
+        test: test inputs with the training inputs, and their diagonal.
+        source: computes blocks for new inputs and for test with test; None where the arrays were given directly.
+        fingerprint: of the network and the inputs, hexadecimal; empty where the arrays were given directly.
+        notes: what was done to the numbers on the way (nothing is repaired in silence).
+    """
+
+    train: SquareBlocks
+    test: CrossBlocks
+    source: KernelSource | None = None
+    fingerprint: str = ""
+    notes: tuple[str, ...] = field(default=())
