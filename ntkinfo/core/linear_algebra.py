@@ -1,0 +1,129 @@
+"""The only place with eigen-decompositions, Cholesky factors and log-determinants; what they repair, they report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import jax
+import numpy as np
+import scipy.linalg
+from jaxtyping import Bool, Float
+
+from ntkinfo.core.arrays import Array, namespace
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """Eigenvalues (ascending) and eigenvectors (columns) of a symmetric positive semidefinite matrix.
+
+    Args:
+        eigenvalues: (n,), exactly 0 where `null` holds.
+        eigenvectors: (n, n), orthonormal columns.
+        null: (n,), where the computed eigenvalue was within `tolerance` of 0 and was set to 0.
+        tolerance: n · machine epsilon · largest eigenvalue: what the decomposition cannot tell from 0.
+        most_negative: the most negative eigenvalue computed, before it was set to 0 (0 if there was none).
+    """
+
+    eigenvalues: Float[Array, " n"]
+    eigenvectors: Float[Array, "n n"]
+    null: Bool[Array, " n"]
+    tolerance: float
+    most_negative: float
+
+    @property
+    def rank(self) -> int:
+        """The number of directions that are not null."""
+        return int(self.null.shape[0] - self.null.sum())
+
+    def notes(self, name: str) -> tuple[str, ...]:
+        """Say what was set to 0, or nothing."""
+        dropped = self.null.shape[0] - self.rank
+        if not dropped:
+            return ()
+        return (f"{name}: {dropped} eigenvalue(s) within {self.tolerance:.1e} of 0 taken as exactly 0",)
+
+
+def spectrum(matrix: Float[Array, "n n"], name: str = "matrix") -> Spectrum:
+    """Decompose a symmetric positive semidefinite matrix.
+
+    Raises:
+        ValueError: an eigenvalue below 0 by more than rounding explains: the matrix is not a covariance or a kernel.
+    """
+    values, vectors = _eigh(matrix)
+    largest = float(abs(values[-1]))
+    tolerance = matrix.shape[0] * float(np.finfo(np.float64).eps) * largest
+    lowest = float(values[0])
+    # Kernels arrive with the rounding of their own computation, which is larger than that of the decomposition.
+    if lowest < -1e4 * tolerance:
+        raise ValueError(
+            f"{name} has the eigenvalue {lowest:.3e} (largest {largest:.3e}): it is not positive semidefinite; "
+            "give a kernel matrix computed in float64"
+        )
+    xp = namespace(values)
+    null = values <= tolerance
+    return Spectrum(xp.where(null, 0.0, values), vectors, null, tolerance, min(lowest, 0.0))
+
+
+def congruence(vectors: Float[Array, "n k"], matrix: Float[Array, "n n"]) -> Float[Array, "k k"]:
+    """VᵀMV, exactly symmetric for a symmetric M."""
+    product = vectors.T @ (matrix @ vectors)
+    return symmetric_part(product)
+
+
+def symmetric_part(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """(M + Mᵀ)/2."""
+    return (matrix + matrix.T) / 2
+
+
+def cholesky(matrix: Float[Array, "n n"], name: str = "matrix") -> Float[Array, "n n"]:
+    """Lower Cholesky factor, without jitter.
+
+    Raises:
+        ValueError: the matrix is not positive definite to rounding.
+    """
+    if namespace(matrix) is np:
+        try:
+            return np.linalg.cholesky(np.asarray(matrix))
+        except np.linalg.LinAlgError as error:
+            raise ValueError(_NOT_DEFINITE.format(name=name)) from error
+    factor = jax.numpy.linalg.cholesky(matrix)
+    if bool(jax.numpy.any(jax.numpy.isnan(factor))):
+        raise ValueError(_NOT_DEFINITE.format(name=name))
+    return factor
+
+
+def log_determinant(matrix: Float[Array, "n n"], name: str = "matrix") -> float:
+    """Log-determinant of a positive definite matrix, by Cholesky.
+
+    Raises:
+        ValueError: the matrix is not positive definite to rounding.
+    """
+    factor = cholesky(matrix, name)
+    xp = namespace(factor)
+    return float(2 * xp.sum(xp.log(xp.diagonal(factor))))
+
+
+def solve_lower(factor: Float[Array, "n n"], right: Float[Array, "n k"]) -> Float[Array, "n k"]:
+    """L⁻¹R for a lower triangular L."""
+    if namespace(factor, right) is np:
+        return scipy.linalg.solve_triangular(factor, right, lower=True, check_finite=False)
+    return jax.scipy.linalg.solve_triangular(factor, right, lower=True)
+
+
+def log_determinant_one_plus(matrix: Float[Array, "n n"]) -> float:
+    """log det(I + M) for a symmetric positive semidefinite M, accurate where M is small."""
+    values, _ = _eigh(matrix)
+    xp = namespace(values)
+    return float(xp.sum(xp.log1p(xp.maximum(values, 0.0))))
+
+
+_NOT_DEFINITE = (
+    "{name} is not positive definite to rounding: inputs repeat or nearly so; drop the repeated inputs "
+    "or add observation noise"
+)
+
+
+def _eigh(matrix: Float[Array, "n n"]) -> tuple[Float[Array, " n"], Float[Array, "n n"]]:
+    if namespace(matrix) is np:
+        return scipy.linalg.eigh(matrix, driver="evd", check_finite=False)
+    return jax.numpy.linalg.eigh(matrix)
