@@ -1,0 +1,137 @@
+"""neural-tangents 0.6.5 on jax 0.5.3 and newer, without tensorflow: the only module that imports it.
+
+What the library offers is handed on here under its own names. Known limits of it, which callers have to mind:
+
+- `predict.gradient_descent_mse` and `gradient_descent_mse_ensemble` divide by |eigenvalue|: on a direction where the
+  train-train kernel is exactly zero (repeated inputs, an all-zero input without biases) a finite time gives NaN.
+- The relu NTK between (nearly) parallel inputs, so also its diagonal, keeps half the digits (arccos near 1): 2e-8
+  relative in float64, 3e-4 in float32. Compute in float64 and take the diagonal from the scalar recursion.
+- Kernels are computed in the precision of their inputs: use `ntkinfo.core.arrays.float64`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from ntkinfo.kernels import _neural_tangents_patches as patches
+
+VERSION = "0.6.5"
+_OLDEST_JAX = (0, 5, 3)
+
+
+def _load() -> Any:
+    """Import neural-tangents, or take it as a user imported it before us, and make it work on this jax.
+
+    Raises:
+        ImportError: jax is too old, neural-tangents is not installed or of another version, or does not load.
+    """
+    if jax.__version_info__ < _OLDEST_JAX:
+        raise ImportError(f"ntkinfo needs jax 0.5.3 or newer, this is {jax.__version__}: upgrade jax")
+    library = sys.modules.get("neural_tangents") or _import_patched()
+    if getattr(library, "__version__", None) != VERSION:
+        found = getattr(library, "__version__", "of an unknown version")
+        raise ImportError(f"ntkinfo needs neural-tangents {VERSION}, found {found}: install neural-tangents=={VERSION}")
+    source = "neural_tangents._src."
+    patches.rebind(sys.modules[source + "empirical"], sys.modules[source + "predict"])
+    return library
+
+
+def _import_patched() -> Any:
+    """Import the library with what it misses on loan; a failure leaves `sys.modules` as it was."""
+    earlier = {name for name in sys.modules if name.startswith("neural_tangents.")}
+    for name in earlier:
+        del sys.modules[name]  # left by an import that failed, hence incomplete
+    sys.modules["neural_tangents.experimental"] = patches.empty_experimental()
+    try:
+        with patches.lent_names(sys.modules):
+            return importlib.import_module("neural_tangents")
+    except BaseException as error:
+        for name in [n for n in sys.modules if n.split(".")[0] == "neural_tangents"]:
+            del sys.modules[name]
+        if isinstance(error, ModuleNotFoundError) and error.name == "neural_tangents":
+            raise ImportError(f"neural-tangents is not installed: install neural-tangents=={VERSION}") from error
+        if isinstance(error, ImportError | AttributeError):
+            raise ImportError(
+                f"neural-tangents {VERSION} does not load on jax {jax.__version__} ({error}); "
+                "ntkinfo was tried with jax 0.5.3 to 0.12: install one of these"
+            ) from error
+        raise
+
+
+_library = _load()
+
+stax = _library.stax
+predict = _library.predict
+linearize = _library.linearize
+taylor_expand = _library.taylor_expand
+empirical_ntk_fn = _library.empirical_ntk_fn
+empirical_nngp_fn = _library.empirical_nngp_fn
+empirical_kernel_fn = _library.empirical_kernel_fn
+empirical_ntk_vp_fn = _library.empirical_ntk_vp_fn
+NtkImplementation = _library.NtkImplementation
+Kernel = _library.Kernel
+
+
+def batch(
+    kernel_fn: Callable[..., Any], batch_size: int = 0, device_count: int = -1, store_on_device: bool = True
+) -> Callable[..., Any]:
+    """neural-tangents' `batch`, which computes a kernel in square tiles, with its conditions checked beforehand.
+
+    Args:
+        kernel_fn: computes a kernel of two batches of inputs.
+        batch_size: rows of a tile on one device; 0 computes the kernel in one piece.
+        device_count: how many devices to spread over; -1 for all, 0 for no spreading.
+        store_on_device: whether the result stays on the device.
+
+    Returns:
+        A function with the signature of `kernel_fn`. Pass `x2=None` for a symmetric block: the result's flag
+        `x1_is_x2` looks at the first tile only, so it also says yes for `x2 = x1[:n]`.
+
+    Raises:
+        ValueError: when the result is called with numbers of inputs that are no multiples of
+            `batch_size` times the number of devices; the library would change the size of the tiles or fail.
+    """
+    batched = _library.batch(kernel_fn, batch_size, device_count, store_on_device)
+    devices = jax.local_device_count() if device_count == -1 else max(device_count, 1)
+    multiple = max(batch_size, 1) * devices
+
+    @functools.wraps(batched)
+    def checked(x1_or_kernel: Any, x2: Any = None, *args: Any, **kwargs: Any) -> Any:
+        for rows in _row_counts(x1_or_kernel, x2):
+            if rows % multiple:
+                raise ValueError(
+                    f"{rows} inputs cannot be split into batches of {batch_size} on {devices} device(s): "
+                    f"the number of inputs must be a multiple of {multiple}; choose another batch_size"
+                )
+        return batched(x1_or_kernel, x2, *args, **kwargs)
+
+    return checked
+
+
+def _row_counts(x1_or_kernel: Any, x2: Any) -> list[int]:
+    """Numbers of inputs on the two sides of a kernel, of every array of a tree of inputs."""
+    leaves = jax.tree.leaves(x1_or_kernel, is_leaf=lambda leaf: isinstance(leaf, Kernel))
+    sizes = [leaf.nngp.shape[:2] if isinstance(leaf, Kernel) else leaf.shape[:1] for leaf in leaves]
+    return [size for shape in sizes for size in shape] + [leaf.shape[0] for leaf in jax.tree.leaves(x2)]
+
+
+__all__ = [
+    "VERSION",
+    "Kernel",
+    "NtkImplementation",
+    "batch",
+    "empirical_kernel_fn",
+    "empirical_nngp_fn",
+    "empirical_ntk_fn",
+    "empirical_ntk_vp_fn",
+    "linearize",
+    "predict",
+    "stax",
+    "taylor_expand",
+]
