@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import math
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from types import ModuleType
@@ -22,6 +21,7 @@ import jax.experimental.ode
 import jax.extend.core as extend_core
 import jax.extend.source_info_util as source_info
 import jax.numpy as jnp
+import numpy as np
 import scipy
 import scipy.linalg
 from jax.interpreters import ad
@@ -92,15 +92,17 @@ def empty_experimental() -> ModuleType:
     return module
 
 
-def rebind(empirical: Any, predict: Any) -> None:
+def rebind(empirical: Any, predict: Any, public_predict: Any) -> None:
     """Replace, inside neural-tangents' own modules, what no longer works there.
 
     Args:
         empirical: the module `neural_tangents._src.empirical`.
         predict: the module `neural_tangents._src.predict`.
+        public_predict: the module `neural_tangents.predict`, which hands the former's functions on.
     """
     _rebind_empirical(empirical)
     _rebind_predict(predict)
+    public_predict.gradient_descent_mse_ensemble = predict.gradient_descent_mse_ensemble
 
 
 class _View:
@@ -116,8 +118,8 @@ class _View:
 def _rebind_empirical(empirical: Any) -> None:
     # ad.source_info_util went in 0.4.26 (a name that leaked out of jax's own imports).
     empirical.ad = _View(ad, source_info_util=source_info)
-    # Gradients of an abstract array: jnp.size refuses one from 0.4.32 on; jnp.dtype of an array warns in numpy 2.4.
-    empirical.jnp = _View(jnp, size=_size, dtype=jnp.result_type)
+    # jnp refuses the size and shape of abstract arrays from 0.6 on (0.5 warns); numpy 2.4 warns at jnp.dtype(array).
+    empirical.jnp = _View(jnp, size=np.size, shape=np.shape, dtype=jnp.result_type)
     empirical._get_primals_out_and_pullback = functools.partial(_primals_out_and_pullback, empirical)
     empirical._eqn_vjp_fn = _transpose_equation
     empirical._write_cotangent = _write_cotangent
@@ -125,10 +127,6 @@ def _rebind_empirical(empirical: Any) -> None:
     empirical._get_flops = _flops
     # The automatic choice printed the cost of each implementation to standard output.
     empirical.print = _log.debug
-
-
-def _size(array: Any) -> int:
-    return math.prod(array.shape)
 
 
 def _primals_out_and_pullback(
@@ -236,16 +234,18 @@ def _rebind_predict(predict: Any) -> None:
     # jax.core.eval_context rejects traced kernels since 0.4.36: predictions built inside jit or vmap failed.
     predict.jax = _View(jax, core=_View(jax.core, eval_context=jax.ensure_compile_time_eval))
     predict.lru_cache = _concrete_lru_cache
+    predict.gradient_descent_mse_ensemble = _with_concrete_kernel(predict.gradient_descent_mse_ensemble)
     # scipy 1.14 removed eigvalsh(eigvals=...).
     linalg = _View(scipy.linalg, eigvalsh=_eigvalsh)
     predict.sp = _View(scipy, linalg=linalg)
 
 
-def _concrete_lru_cache(maxsize: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """`functools.lru_cache` for functions of concrete arrays that may be called first inside jit.
+# The library keeps kernels and their decompositions from one prediction to the next. Where the first was made inside
+# jit, it kept traced arrays, on which the next one outside failed. The two functions below compute them on the spot.
 
-    There the library cached traced arrays, on which the next call outside failed.
-    """
+
+def _concrete_lru_cache(maxsize: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """`functools.lru_cache` whose functions compute with concrete arrays even inside jit."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.lru_cache(maxsize)
@@ -256,6 +256,24 @@ def _concrete_lru_cache(maxsize: int) -> Callable[[Callable[..., Any]], Callable
         return concrete
 
     return decorate
+
+
+def _with_concrete_kernel(ensemble: Callable[..., Any]) -> Callable[..., Any]:
+    """`gradient_descent_mse_ensemble` that computes the train-train kernel outside the program being traced."""
+
+    @functools.wraps(ensemble)
+    def wrapped(kernel_fn: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
+        @functools.wraps(kernel_fn)
+        def concrete(*inputs: Any, **options: Any) -> Any:
+            if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((inputs, options))):
+                return kernel_fn(*inputs, **options)
+            # Not ensure_compile_time_eval: on 0.5 to 0.7 that leaves custom_jvp functions (arctan2, sqrt) traced.
+            with jax.core.eval_context():
+                return kernel_fn(*inputs, **options)
+
+        return ensemble(concrete, *arguments, **keywords)
+
+    return wrapped
 
 
 def _eigvalsh(matrix: Any, eigvals: tuple[int, int]) -> Any:

@@ -38,7 +38,7 @@ def _load() -> Any:
         found = getattr(library, "__version__", "of an unknown version")
         raise ImportError(f"ntkinfo needs neural-tangents {VERSION}, found {found}: install neural-tangents=={VERSION}")
     source = "neural_tangents._src."
-    patches.rebind(sys.modules[source + "empirical"], sys.modules[source + "predict"])
+    patches.rebind(sys.modules[source + "empirical"], sys.modules[source + "predict"], library.predict)
     return library
 
 
