@@ -18,6 +18,8 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
 from ntkinfo.kernels import _neural_tangents_patches as patches
 
@@ -90,35 +92,58 @@ def batch(
         store_on_device: whether the result stays on the device.
 
     Returns:
-        A function with the signature of `kernel_fn`. Pass `x2=None` for a symmetric block: the result's flag
-        `x1_is_x2` looks at the first tile only, so it also says yes for `x2 = x1[:n]`.
+        A function with the signature of `kernel_fn`.
 
     Raises:
-        ValueError: when the result is called with numbers of inputs that are no multiples of
-            `batch_size` times the number of devices; the library would change the size of the tiles or fail.
+        ValueError: when the result is called with numbers of inputs that are no multiples of `batch_size` times the
+            number of devices (the library would change the size of the tiles or fail), or with two sets of inputs that
+            share rows where the network has dropout (the library takes a tile of equal inputs for the diagonal of
+            x1 with itself, and gives other numbers than without tiles).
     """
     batched = _library.batch(kernel_fn, batch_size, device_count, store_on_device)
     devices = jax.local_device_count() if device_count == -1 else max(device_count, 1)
-    multiple = max(batch_size, 1) * devices
+    dropout = getattr(kernel_fn, "input_req", {}).get("use_dropout", False)
 
     @functools.wraps(batched)
     def checked(x1_or_kernel: Any, x2: Any = None, *args: Any, **kwargs: Any) -> Any:
-        for rows in _row_counts(x1_or_kernel, x2):
-            if rows % multiple:
-                raise ValueError(
-                    f"{rows} inputs cannot be split into batches of {batch_size} on {devices} device(s): "
-                    f"the number of inputs must be a multiple of {multiple}; choose another batch_size"
-                )
-        return batched(x1_or_kernel, x2, *args, **kwargs)
+        _refuse_ragged(x1_or_kernel, x2, batch_size, devices)
+        if x2 is None:
+            return batched(x1_or_kernel, x2, *args, **kwargs)
+        if dropout:
+            _refuse_shared_rows(x1_or_kernel, x2)
+        result = batched(x1_or_kernel, x2, *args, **kwargs)
+        if isinstance(result, Kernel):  # the library's flag looks at the first tile only: yes for x2 = x1[:n]
+            result = result.replace(x1_is_x2=jnp.asarray(_equal(x1_or_kernel, x2)))
+        return result
 
     return checked
 
 
-def _row_counts(x1_or_kernel: Any, x2: Any) -> list[int]:
-    """Numbers of inputs on the two sides of a kernel, of every array of a tree of inputs."""
-    leaves = jax.tree.leaves(x1_or_kernel, is_leaf=lambda leaf: isinstance(leaf, Kernel))
-    sizes = [leaf.nngp.shape[:2] if isinstance(leaf, Kernel) else leaf.shape[:1] for leaf in leaves]
-    return [size for shape in sizes for size in shape] + [leaf.shape[0] for leaf in jax.tree.leaves(x2)]
+def _refuse_ragged(x1_or_kernel: Any, x2: Any, batch_size: int, devices: int) -> None:
+    multiple = max(batch_size, 1) * devices
+    leaves = jax.tree.leaves((x1_or_kernel, x2), is_leaf=lambda leaf: isinstance(leaf, Kernel))
+    sides = [leaf.nngp.shape[:2] if isinstance(leaf, Kernel) else leaf.shape[:1] for leaf in leaves]
+    for rows in {rows for side in sides for rows in side}:
+        if rows % multiple:
+            raise ValueError(
+                f"{rows} inputs cannot be split into batches of {batch_size} on {devices} device(s): "
+                f"the number of inputs must be a multiple of {multiple}; choose another batch_size"
+            )
+
+
+def _refuse_shared_rows(x1: Any, x2: Any) -> None:
+    for first, second in zip(jax.tree.leaves(x1), jax.tree.leaves(x2), strict=True):
+        rows = {np.asarray(row).tobytes() for row in first}
+        if any(np.asarray(row).tobytes() in rows for row in second):
+            raise ValueError(
+                "x1 and x2 share inputs and the network has dropout: in batches their kernel would be wrong; "
+                "pass x2=None for a set with itself, or compute the kernel without batch"
+            )
+
+
+def _equal(x1: Any, x2: Any) -> bool:
+    first, second = jax.tree.leaves(x1), jax.tree.leaves(x2)
+    return len(first) == len(second) and all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 __all__ = [
