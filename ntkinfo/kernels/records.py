@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 
@@ -28,6 +28,7 @@ class CrossBlocks:
     ntk_diagonal: Float[Array, " p"]
 
 
+@runtime_checkable
 class KernelSource(Protocol):
     """Computes blocks for inputs that were not there when the training blocks were made."""
 

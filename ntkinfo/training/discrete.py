@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,19 +25,22 @@ class _Stepped(Procedure):
         super().__post_init__()
         checks.positive("step_size", self.step_size)
 
-    def internal_step(self, n_targets: int) -> float:
-        """η in the summed loss's time."""
-        return self.step_size * self.internal_time(n_targets)
+    def summed(self, n_targets):
+        step = self.step_size * self.time_unit(n_targets)
+        return replace(super().summed(n_targets), step_size=step)
 
     def check(self, largest, times, n_targets):
         super().check(largest, times, n_targets)
-        bound = self._stability_bound() / (largest + self.ridge)
-        if self.internal_step(n_targets) >= bound:
-            stable = bound / self.internal_time(n_targets)
+        stable = self._stability_bound() / (largest + self.ridge) / self.time_unit(n_targets)
+        if self.step_size >= stable:
             raise ValueError(
                 f"step_size is {self.step_size:g} and training diverges: the largest eigenvalue of the kernel is "
                 f"{largest:.6g}; take a step size below {stable:.6g}"
             )
+
+    @property
+    def step(self):
+        return self.step_size
 
     def _stability_bound(self) -> float:
         """Return the value of ημ from which the recursion grows."""
@@ -65,7 +68,7 @@ class GradientDescent(_Stepped):
         steps, mu, sign, exponent = self._powers(eigenvalues, times)
         safe = xp.where(mu > 0, mu, 1.0)
         power = xp.where(sign > 0, -xp.expm1(exponent), 1 + xp.exp(exponent))
-        limit = xp.where(xp.isfinite(steps), steps, 0.0) * self._eta
+        limit = xp.where(xp.isfinite(steps), steps, 0.0) * self.step_size
         return xp.where(mu > 0, power / safe, limit)
 
     def residual(self, eigenvalues, times):
@@ -91,31 +94,23 @@ class GradientDescent(_Stepped):
         """Return η Σ_{s<k} (1 − ημ)^{2s}."""
         xp = namespace(eigenvalues)
         steps, mu, _, exponent = self._powers(eigenvalues, times)
-        gap = mu * (2 - self._eta * mu)
+        gap = mu * (2 - self.step_size * mu)
         safe = xp.where(gap > 0, gap, 1.0)
-        limit = self._eta * xp.where(xp.isfinite(steps), steps, 0.0)
+        limit = self.step_size * xp.where(xp.isfinite(steps), steps, 0.0)
         return xp.where(gap > 0, -xp.expm1(2 * exponent) / safe, limit)
 
     def injected_variance(self, eigenvalues, times):
         xp = namespace(eigenvalues)
         steps, mu, _, exponent = self._powers(eigenvalues, times)
-        gap = mu * (2 - self._eta * mu)
+        gap = mu * (2 - self.step_size * mu)
         safe = xp.where(gap > 0, gap, 1.0)
-        return xp.where(gap > 0, -2 * xp.expm1(2 * exponent) / safe, 2 * self._eta * steps)
-
-    @property
-    def _eta(self) -> float:
-        return self.step_size
-
-    @property
-    def step(self):
-        return self.step_size
+        return xp.where(gap > 0, -2 * xp.expm1(2 * exponent) / safe, 2 * self.step_size * steps)
 
     def _powers(self, eigenvalues, times):
         """Return steps k, μ, the sign of (1 − ημ)^k and log |1 − ημ|^k, with 0 for k·log|1 − ημ| at k = 0 or μ = 0."""
         xp = namespace(eigenvalues)
         steps, mu = self._steps(times), (eigenvalues + self.ridge)[None, :]
-        z = self._eta * mu
+        z = self.step_size * mu
         # log|1 − z| through whichever of log1p(−z) and log1p(z − 2) keeps the digits.
         size = xp.log1p(xp.maximum(xp.where(z < 1, -z, z - 2), -1.0 + 1e-16))
         exact = xp.where(z == 1, -xp.inf, size)
@@ -151,10 +146,6 @@ class HeavyBall(_Stepped):
 
     def _stability_bound(self) -> float:
         return 2.0 * (1 + self.momentum)
-
-    @property
-    def step(self):
-        return self.step_size
 
     def filter(self, eigenvalues, times):
         xp = namespace(eigenvalues)

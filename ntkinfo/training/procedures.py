@@ -5,14 +5,13 @@ eigenvalues and eigenvectors of the tangent kernel on the training inputs and μ
 
 Notation: `filter` is g_t(λ); `residual` is r_t = 1 − λ g_t; `rate` is dg/dt; `energy` is ∫₀ᵗ (dg/ds)² ds;
 `injected_variance` is c_t(λ), the variance that gradient noise has put into a parameter direction.
-Everything below is in the time of the summed loss ½ Σ|f − y|²; `Procedure.internal_time` converts.
+Filters speak the time of the summed loss ½ Σ|f − y|²; `Procedure.summed` converts a procedure given for the mean loss.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -44,9 +43,9 @@ class Procedure(ABC):
     ridge: float = 0.0
     target_noise_variance: float = 0.0
     temperature: float = 0.0
-    tangent: Literal["ntk", "nngp"] = "ntk"
-    prior: Literal["nngp", "ntk"] = "nngp"
-    loss: Literal["sum", "mean"] = "sum"
+    tangent: str = "ntk"
+    prior: str = "nngp"
+    loss: str = "sum"
 
     def __post_init__(self):
         for name in ("ridge", "target_noise_variance", "temperature"):
@@ -55,9 +54,13 @@ class Procedure(ABC):
         checks.choice("prior", self.prior, ("nngp", "ntk"))
         checks.choice("loss", self.loss, ("sum", "mean"))
 
-    def internal_time(self, n_targets: int) -> float:
+    def time_unit(self, n_targets: int) -> float:
         """Time of the summed loss in one unit of the caller's time: 1, or 1/(nC) for the mean loss."""
         return 1.0 if self.loss == "sum" else 1.0 / n_targets
+
+    def summed(self, n_targets: int) -> Procedure:
+        """Return the procedure on the summed loss that follows the same trajectory, in times `time_unit` as long."""
+        return replace(self, loss="sum", temperature=self.temperature / self.time_unit(n_targets))
 
     def check(self, largest: float, times: Float[Array, " t"], n_targets: int) -> None:
         """Raise ValueError where the procedure diverges on a kernel with this largest eigenvalue, or at these times."""
@@ -77,7 +80,7 @@ class Procedure(ABC):
 
     @abstractmethod
     def log_residual(self, eigenvalues: Float[Array, " n"], times: Float[Array, " t"]) -> TimeByMode:
-        """log |r_t(λ)|, exact where r_t underflows; −∞ where r_t = 0."""
+        """Logarithm of |r_t(λ)|, exact where r_t underflows; −∞ where r_t = 0."""
 
     @abstractmethod
     def rate(self, eigenvalues: Float[Array, " n"], times: Float[Array, " t"]) -> TimeByMode:

@@ -1,0 +1,173 @@
+"""The Gaussian law of an infinitely wide network's outputs over training time, in closed form.
+
+Notation (theory §1): K, Θ are the NNGP and the tangent kernel on the training inputs, λ, U the eigenpairs of Θ,
+P the covariance of the function at the start (K, or Θ for randomised priors), B = UᵀPU, ŷ = UᵀY, and for inputs x
+a = UᵀΘ(X, x), b = UᵀP(X, x). With the procedure's filter g_t and residual r_t = 1 − λ g_t, an output has
+
+    mean_t(x) = Σ_j a_j g_t(λ_j) ŷ_j
+    v_t(x)    = P(x, x) − 2 Σ_j a_j b_j g_t(λ_j) + Σ_jk a_j g_t(λ_j) (B + σ_y²)_jk g_t(λ_k) a_k + Langevin term,
+
+and on the training inputs v_t = Σ_jk U_ij r_t(λ_j) B_jk r_t(λ_k) U_ik + …, which loses no digits as it vanishes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from ntkinfo.core import checks
+from ntkinfo.core.arrays import Array, float64, namespace
+from ntkinfo.core.linear_algebra import Spectrum, congruence, spectrum
+from ntkinfo.core.records import Dataset
+from ntkinfo.kernels.records import CrossBlocks, KernelBlocks, SquareBlocks
+from ntkinfo.training.output_law import OutputLaw, TestLaw, TrainLaw
+from ntkinfo.training.procedures import Procedure
+from ntkinfo.training.time_factors import TimeFactors, factor
+
+
+@dataclass(frozen=True)
+class OutputDistribution:
+    """Law of the outputs at every time: `.train`, `.test`, or `.at(inputs)`; each an `OutputLaw`.
+
+    Build it with `output_distribution`. `mean`, `variance`, `covariance` and `sample` are those of the test inputs.
+
+    Args:
+        times: (T,), in the caller's unit.
+        procedure: as given by the caller.
+        summed: the same procedure on the summed loss, whose time is `internal_times`.
+        spectrum: of the tangent kernel on the training inputs.
+        prior: (n, n) B = UᵀPU, or its diagonal (n,) where it is diagonal (P = tangent kernel).
+        targets: (n, C) ŷ = UᵀY.
+        blocks: the kernels.
+        data: inputs and targets.
+    """
+
+    times: Float[np.ndarray, " t"]
+    internal_times: Float[Array, " t"]
+    procedure: Procedure
+    summed: Procedure
+    spectrum: Spectrum
+    prior: Float[Array, "n n"] | Float[Array, " n"]
+    targets: Float[Array, "n c"]
+    blocks: KernelBlocks
+    data: Dataset
+
+    @property
+    def eigenvalues(self) -> Float[Array, " n"]:
+        """Eigenvalues λ of the tangent kernel, ascending; null ones are exactly 0."""
+        return self.spectrum.eigenvalues
+
+    @property
+    def time_unit(self) -> float:
+        """Time of the summed loss in one unit of `times`."""
+        return self.procedure.time_unit(self.data.y_train.size)
+
+    @cached_property
+    def prior_variance(self) -> Float[Array, " n"]:
+        """Diagonal of B: variance of the initial function along each eigenvector."""
+        return self.prior if self.prior.ndim == 1 else namespace(self.prior).diagonal(self.prior)
+
+    @cached_property
+    def notes(self) -> tuple[str, ...]:
+        """Everything that was repaired on the way."""
+        return self.blocks.notes + self.spectrum.notes("tangent kernel")
+
+    @cached_property
+    def filter_factors(self) -> TimeFactors:
+        """Low-rank factors of g_t(λ) over all times."""
+        one = namespace(self.eigenvalues).ones_like(self.internal_times)
+        return factor(self.summed.filter, self.eigenvalues, self.internal_times, one)
+
+    @cached_property
+    def train(self) -> OutputLaw:
+        """Law at the training inputs."""
+        return TrainLaw(self)
+
+    @cached_property
+    def test(self) -> OutputLaw:
+        """Law at the test inputs."""
+        return self._law(self.blocks.test, self.data.x_test)
+
+    def at(self, inputs: Array) -> OutputLaw:
+        """Law at new inputs (p, ...).
+
+        Raises:
+            ValueError: the blocks were given as arrays without a source, or inputs of another shape than the data's.
+        """
+        if self.blocks.source is None:
+            raise ValueError("the kernel blocks have no source to compute new ones with; make them with kernel_blocks")
+        checks.shape("inputs", inputs, (None, *self.data.x_train.shape[1:]), "the shape of the training inputs")
+        checks.finite("inputs", inputs)
+        return self._law(self.blocks.source.cross(inputs), inputs)
+
+    @property
+    def mean(self) -> Float[Array, "t m c"]:
+        """Mean at the test inputs at all times; see `OutputLaw.chunks` for a stream of it."""
+        return self.test.mean
+
+    @property
+    def variance(self) -> Float[Array, "t m"]:
+        """Variance at the test inputs at all times, the same for every output."""
+        return self.test.variance
+
+    def covariance(self, time: float) -> Float[Array, "m m"]:
+        """Covariance between the test inputs at one time, the same for every output."""
+        return self.test.covariance(time)
+
+    def sample(self, seed: int, count: int, time: float) -> Float[np.ndarray, "s m c"]:
+        """Joint samples at the test inputs at one time."""
+        return self.test.sample(seed, count, time)
+
+    def _law(self, cross: CrossBlocks, inputs: Array) -> OutputLaw:
+        source = self.blocks.source
+        square: Callable[[], SquareBlocks] | None = None if source is None else lambda: source.square(inputs)
+        return TestLaw(self, cross, square)
+
+
+def output_distribution(
+    blocks: KernelBlocks, data: Dataset, procedure: Procedure, times: Float[Array, " t"]
+) -> OutputDistribution:
+    """Find the law of the outputs of an ensemble trained by `procedure`, at every one of `times`.
+
+    Args:
+        blocks: kernels of the network on the data (`kernel_blocks`).
+        data: inputs and targets.
+        procedure: `GradientFlow()`, `GradientDescent(step_size=…)`, `HeavyBall(…)`, `Converged()`, `nngp_posterior(…)`.
+        times: (T,), strictly rising in [0, ∞].
+
+    Raises:
+        ValueError: times out of order, blocks that do not fit the data, a step size that diverges, a kernel that is
+            not positive semidefinite, a variance that is infinite.
+
+    Assumes infinite width and small learning rates: fails to describe networks whose kernel moves in training.
+    Source: Lee et al. 2019, equations 14-16; theory §1.
+    """
+    checks.times(times)
+    n, outputs = data.y_train.shape
+    for name in ("nngp", "ntk"):
+        checks.shape(f"blocks.train.{name}", getattr(blocks.train, name), (n, n), "training inputs with themselves")
+        checks.shape(f"blocks.test.{name}", getattr(blocks.test, name), (len(data.x_test), n), "test with training")
+    tangent = getattr(blocks.train, procedure.tangent)
+    xp = namespace(tangent)
+    with float64():
+        decomposition = spectrum(tangent, f"the {procedure.tangent.upper()} of the training inputs")
+        procedure.check(float(decomposition.eigenvalues[-1]), np.asarray(times), n * outputs)
+        same = procedure.prior == procedure.tangent
+        start = getattr(blocks.train, procedure.prior)
+        prior = decomposition.eigenvalues if same else congruence(decomposition.eigenvectors, start)
+        host = np.asarray(times, dtype=np.float64)
+        return OutputDistribution(
+            times=host,
+            internal_times=xp.asarray(host * procedure.time_unit(n * outputs)),
+            procedure=procedure,
+            summed=procedure.summed(n * outputs),
+            spectrum=decomposition,
+            prior=prior,
+            targets=decomposition.eigenvectors.T @ xp.asarray(data.y_train),
+            blocks=blocks,
+            data=data,
+        )
