@@ -61,6 +61,13 @@ def non_negative(name: str, value: float) -> None:
         raise ValueError(f"{name} is {value}; it must be a finite number, 0 or greater")
 
 
+def probability(name: str, value: float) -> None:
+    """Raise unless the value is a number from 0 to 1."""
+    _number(name, value)
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} is {value}; it is a probability, so it must lie between 0 and 1")
+
+
 def whole(name: str, value: int, least: int = 1) -> None:
     """Raise unless the value is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
@@ -83,3 +90,10 @@ def times(values: Array) -> None:
 def _number(name: str, value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} is {value!r}; it must be a number")
+
+
+def finite_number(name: str, value: float) -> None:
+    """Raise unless the value is a finite number of either sign."""
+    _number(name, value)
+    if not np.isfinite(value):
+        raise ValueError(f"{name} is {value}; it must be a finite number")

@@ -1,0 +1,77 @@
+"""What every description of a network offers, and what the descriptions share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ntkinfo.core import checks
+from ntkinfo.core.arrays import Array
+from ntkinfo.kernels.activations import resolve_activation
+
+# Part of every fingerprint: raise it when a formula changes, so that stored kernels of the old one are not read.
+FORMULA_VERSION = 1
+
+
+class Network(ABC):
+    """A network of infinite width, or its finite copies of a chosen width."""
+
+    @abstractmethod
+    def layers(self, width: int = 512, outputs: int = 1) -> tuple:
+        """The stax triple (init_fn, apply_fn, kernel_fn); the kernel is that of infinite width for any width."""
+
+    @abstractmethod
+    def describe(self) -> str:
+        """One readable line."""
+
+    @abstractmethod
+    def canonical(self) -> dict[str, Any]:
+        """Plain strings and numbers that determine the kernels."""
+
+    @abstractmethod
+    def prepare(self, inputs: Array, name: str = "inputs") -> np.ndarray:
+        """The inputs as float64 in the shape that the layers take.
+
+        Raises:
+            ValueError: inputs of another shape, with what to do about it.
+        """
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the canonical description, as hexadecimal digits; the same in every process and version."""
+        text = json.dumps({"formula": FORMULA_VERSION, **self.canonical()}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def kernel_notes(self) -> tuple[str, ...]:
+        """What to know about the digits of the kernels; empty when there is nothing to say."""
+        return ()
+
+
+def check_common(network: Any) -> None:
+    """Raise unless activation and deviations are sound."""
+    resolve_activation(network.activation)
+    checks.positive("w_std", network.w_std)
+    checks.non_negative("b_std", network.b_std)
+
+
+def check_sizes(width: int, outputs: int) -> None:
+    """Raise unless a finite network of that width and number of outputs exists."""
+    checks.whole("width", width)
+    checks.whole("outputs", outputs)
+
+
+def canonical_common(network: Any) -> dict[str, Any]:
+    """Activation and deviations as plain strings and numbers."""
+    deviations = {"w_std": float(network.w_std), "b_std": float(network.b_std)}
+    return {**resolve_activation(network.activation).canonical(), **deviations}
+
+
+def deviations(network: Any) -> dict[str, Any]:
+    """Arguments of every stax layer with weights; no bias parameters where their deviation is 0."""
+    return {"W_std": float(network.w_std), "b_std": float(network.b_std) if network.b_std else None}

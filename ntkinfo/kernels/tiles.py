@@ -1,0 +1,76 @@
+"""One tile of both kernels at a time, compiled once for each tile shape, and the memory that a tile takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from ntkinfo.core.arrays import float64
+from ntkinfo.kernels.network import Network
+
+# Arrays of the size of the largest one that are alive at the same time inside a kernel function: covariances before and
+# after a layer, for both kernels, and room for a padded copy.
+LIVE_ARRAYS = 6
+
+BOTH = ("nngp", "ntk")
+
+
+class TileKernel:
+    """Both kernels of one network on tiles of inputs, in float64.
+
+    Args:
+        network: the network.
+        input_shape: shape of one prepared input.
+    """
+
+    def __init__(self, network: Network, input_shape: tuple[int, ...]):
+        self.input_shape = input_shape
+        with float64():
+            kernel_fn = network.layers()[2]
+        self._tile = jax.jit(lambda rows, columns: tuple(kernel_fn(rows, columns, BOTH)))
+        self._single = jax.jit(jax.vmap(lambda one: tuple(k[0, 0] for k in kernel_fn(one[None], None, BOTH))))
+
+    def tile(self, rows: Float[np.ndarray, "p ..."], columns: Float[np.ndarray, "q ..."], size: tuple[int, int]) -> Any:
+        """Both kernels of p inputs with q inputs, each (p, q); `size` is the compiled shape, at least (p, q)."""
+        with float64():
+            kernels = self._tile(_padded(rows, size[0]), _padded(columns, size[1]))
+        return [np.asarray(kernel)[: len(rows), : len(columns)] for kernel in kernels]
+
+    def diagonal(self, inputs: Float[np.ndarray, "p ..."], size: int) -> Any:
+        """Both kernels of each input with itself, each (p,); `size` is the length that was compiled."""
+        with float64():
+            kernels = self._single(_padded(inputs, size))
+        return [np.asarray(kernel)[: len(inputs)] for kernel in kernels]
+
+    def workspace(self, rows: int, columns: int) -> int:
+        """Bytes that a tile of that size takes while it is computed, by the largest array in the traced computation."""
+        with float64():
+            shapes = [jax.ShapeDtypeStruct((count, *self.input_shape), np.float64) for count in (rows, columns)]
+            jaxpr = jax.make_jaxpr(self._tile)(*shapes)
+        return LIVE_ARRAYS * _largest(jaxpr.jaxpr)
+
+
+def _padded(inputs: np.ndarray, size: int) -> np.ndarray:
+    """The inputs with the last one repeated up to `size`, so that the compiled computation is used again."""
+    missing = size - len(inputs)
+    if missing == 0:
+        return inputs
+    return np.concatenate([inputs, np.repeat(inputs[-1:], missing, axis=0)])
+
+
+def _largest(jaxpr: Any) -> int:
+    """Bytes of the largest array that any equation makes, also inside the computations that it calls."""
+    sizes = [0]
+    for equation in jaxpr.eqns:
+        sizes += [
+            int(np.prod(v.aval.shape)) * v.aval.dtype.itemsize for v in equation.outvars if hasattr(v.aval, "shape")
+        ]
+        for parameter in equation.params.values():
+            for part in parameter if isinstance(parameter, tuple | list) else (parameter,):
+                inner = getattr(part, "jaxpr", part)
+                if hasattr(inner, "eqns"):
+                    sizes.append(_largest(inner))
+    return max(sizes)
