@@ -85,6 +85,12 @@ class GradientDescent(_Stepped):
             return self._powers(eigenvalues, times)[3]
         return _log_abs(xp, self.residual(eigenvalues, times))
 
+    def scaled_residual(self, eigenvalues, log_scale, times):
+        if self.ridge > 0:
+            return super().scaled_residual(eigenvalues, log_scale, times)
+        _, _, sign, exponent = self._powers(eigenvalues, times)
+        return sign * namespace(eigenvalues).exp(exponent - log_scale[:, None])
+
     def rate(self, eigenvalues, times):
         xp = namespace(eigenvalues)
         steps, mu, sign, exponent = self._powers(eigenvalues, times)

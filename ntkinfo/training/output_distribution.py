@@ -24,9 +24,11 @@ from ntkinfo.core.arrays import Array, float64, namespace
 from ntkinfo.core.linear_algebra import Spectrum, congruence, spectrum
 from ntkinfo.core.records import Dataset
 from ntkinfo.kernels.records import CrossBlocks, KernelBlocks, SquareBlocks
-from ntkinfo.training.output_law import OutputLaw, TestLaw, TrainLaw
+from ntkinfo.training.held_out_law import HeldOutLaw
+from ntkinfo.training.output_law import OutputLaw
 from ntkinfo.training.procedures import Procedure
 from ntkinfo.training.time_factors import TimeFactors, factor
+from ntkinfo.training.train_law import TrainLaw
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,11 @@ class OutputDistribution:
         """Time of the summed loss in one unit of `times`."""
         return self.procedure.time_unit(self.data.y_train.size)
 
+    @property
+    def n_outputs(self) -> int:
+        """The number of outputs C."""
+        return self.targets.shape[1]
+
     @cached_property
     def prior_variance(self) -> Float[Array, " n"]:
         """Diagonal of B: variance of the initial function along each eigenvector."""
@@ -79,8 +86,7 @@ class OutputDistribution:
     @cached_property
     def filter_factors(self) -> TimeFactors:
         """Low-rank factors of g_t(λ) over all times."""
-        one = namespace(self.eigenvalues).ones_like(self.internal_times)
-        return factor(self.summed.filter, self.eigenvalues, self.internal_times, one)
+        return factor(self.summed.filter, self.eigenvalues, self.internal_times)
 
     @cached_property
     def train(self) -> OutputLaw:
@@ -125,7 +131,7 @@ class OutputDistribution:
     def _law(self, cross: CrossBlocks, inputs: Array) -> OutputLaw:
         source = self.blocks.source
         square: Callable[[], SquareBlocks] | None = None if source is None else lambda: source.square(inputs)
-        return TestLaw(self, cross, square)
+        return HeldOutLaw(self, cross, square)
 
 
 def output_distribution(
@@ -144,7 +150,7 @@ def output_distribution(
             not positive semidefinite, a variance that is infinite.
 
     Assumes infinite width and small learning rates: fails to describe networks whose kernel moves in training.
-    Source: Lee et al. 2019, equations 14-16; theory §1.
+    Source: Lee et al. 2019 (linearised networks of any depth); theory §1.
     """
     checks.times(times)
     n, outputs = data.y_train.shape

@@ -82,6 +82,12 @@ class Procedure(ABC):
     def log_residual(self, eigenvalues: Float[Array, " n"], times: Float[Array, " t"]) -> TimeByMode:
         """Logarithm of |r_t(λ)|, exact where r_t underflows; −∞ where r_t = 0."""
 
+    def scaled_residual(
+        self, eigenvalues: Float[Array, " n"], log_scale: Float[Array, " t"], times: Float[Array, " t"]
+    ) -> TimeByMode:
+        """r_t(λ) e^{−log_scale}, where it can be had also for residuals too small for a floating-point number."""
+        return self.residual(eigenvalues, times) * namespace(eigenvalues).exp(-log_scale)[:, None]
+
     @abstractmethod
     def rate(self, eigenvalues: Float[Array, " n"], times: Float[Array, " t"]) -> TimeByMode:
         """dg/dt, or the coming step's difference over the step size."""
@@ -104,7 +110,7 @@ class Procedure(ABC):
 class GradientFlow(Procedure):
     """Continuous-time gradient descent: g = (1 − e^{−μt})/μ, with the limit t at μ = 0.
 
-    Source: theory of linear residual dynamics (Jacot et al. 2018; Lee et al. 2019, equations 14-16), with ridge.
+    Source: Jacot et al. 2018; Lee et al. 2019; with a ridge, theory §1.
     """
 
     def filter(self, eigenvalues, times):
@@ -127,6 +133,11 @@ class GradientFlow(Procedure):
         if self.ridge == 0:
             return -self._exponent(eigenvalues, times)[1]
         return xp.log(self.residual(eigenvalues, times))
+
+    def scaled_residual(self, eigenvalues, log_scale, times):
+        if self.ridge > 0:
+            return super().scaled_residual(eigenvalues, log_scale, times)
+        return namespace(eigenvalues).exp(self.log_residual(eigenvalues, times) - log_scale[:, None])
 
     def rate(self, eigenvalues, times):
         xp = namespace(eigenvalues)
@@ -169,6 +180,9 @@ class Converged(GradientFlow):
 
     def log_residual(self, eigenvalues, times):
         return super().log_residual(eigenvalues, namespace(eigenvalues).full_like(times, np.inf))
+
+    def scaled_residual(self, eigenvalues, log_scale, times):
+        return super().scaled_residual(eigenvalues, log_scale, namespace(eigenvalues).full_like(times, np.inf))
 
     def rate(self, eigenvalues, times):
         return super().rate(eigenvalues, namespace(eigenvalues).full_like(times, np.inf))

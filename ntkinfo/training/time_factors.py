@@ -41,17 +41,14 @@ class TimeFactors:
 
     Args:
         blocks: runs of eigenvalues in order, covering all of them.
-        scale: (t,), by which the courses of every block are to be multiplied; factored out so that values which
-            decay together keep their relative precision.
     """
 
     blocks: tuple[Block, ...]
-    scale: Float[Array, " t"]
 
     @property
     def error(self) -> Float[Array, " n"]:
-        """Largest deviation over time of each eigenvalue's row from its true values, in units of `scale`."""
-        xp = namespace(self.scale)
+        """Largest deviation over time of each eigenvalue's row from its true values."""
+        xp = namespace(self.blocks[0].error)
         return xp.concatenate([block.error for block in self.blocks])
 
     def linear(self, weights: Float[Array, "n c"], inputs: Float[Array, "n p"]) -> LinearForm:
@@ -63,7 +60,7 @@ class TimeFactors:
             columns = (block.modes[:, :, None] * weights[rows, None, :]).reshape(block.stop - block.start, -1)
             part = inputs[rows].T @ columns
             parts.append(part.reshape(inputs.shape[1], block.modes.shape[1], weights.shape[1]))
-        courses = xp.concatenate([block.courses for block in self.blocks]) * self.scale[None, :]
+        courses = xp.concatenate([block.courses for block in self.blocks])
         return LinearForm(xp.moveaxis(xp.concatenate(parts, axis=1), 1, 0), courses)
 
 
@@ -84,10 +81,9 @@ def factor(
     values: Filter,
     eigenvalues: Float[Array, " n"],
     times: Float[Array, " t"],
-    scale: Float[Array, " t"],
     tolerance: float = 1e-13,
 ) -> TimeFactors:
-    """Factor the filter `values(eigenvalues, times)` (t, n), divided by `scale`, over blocks of eigenvalues.
+    """Factor the filter `values(eigenvalues, times)` (t, n) over blocks of eigenvalues.
 
     The directions come from a spread of at most 192 of the times; they are then fitted to all the times, and if the
     measured deviation anywhere exceeds `tolerance` times the block's largest value, from all the times instead.
@@ -96,8 +92,8 @@ def factor(
     width = max(-(-n // _BLOCKS), min(n, _LEAST_BLOCK))
     blocks: list[Block] = []
     for start in range(0, n, width):
-        blocks += _blocks(lambda some: (values(some, times) / scale[:, None]).T, eigenvalues, start, width, tolerance)
-    return TimeFactors(tuple(blocks), scale)
+        blocks += _blocks(lambda some: values(some, times).T, eigenvalues, start, width, tolerance)
+    return TimeFactors(tuple(blocks))
 
 
 def _blocks(table_of: Callable[[Array], Array], eigenvalues: Array, start: int, width: int, tol: float) -> list[Block]:
@@ -124,8 +120,7 @@ def quadratic_form(
 ) -> Float[Array, "t p"]:
     """Σ_jk a_jp g_t(λ_j) B_jk g_t(λ_k) a_kp for every time t and input p, with a = `inputs`, B = `matrix` symmetric.
 
-    Only the lower block triangle of B is used. Divided by scale², which the caller applies: the result keeps its
-    relative precision where the values decay.
+    Only the lower block triangle of B is used.
     """
     xp = namespace(matrix, inputs)
     mix, courses = _common_courses(factors)
@@ -142,7 +137,7 @@ def quadratic_form(
 
 def _common_courses(factors: TimeFactors) -> tuple[Array, Array]:
     """Return M and Q with all blocks' courses = M @ Q, Q of the rank that all the eigenvalues have together."""
-    xp = namespace(factors.scale)
+    xp = namespace(factors.blocks[0].courses)
     courses = xp.concatenate([block.courses for block in factors.blocks])
     probe = courses[:, _spread(courses.shape[1], 4)]
     modes = _directions(probe, 1e-15 * float(xp.max(xp.abs(probe))) * courses.shape[0] ** 0.5)

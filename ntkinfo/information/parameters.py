@@ -1,0 +1,192 @@
+"""I(θ;D): relative entropies between the trained and the initial ensemble (theory §5.1 and §5.2).
+
+With A_t = U g_t Uᵀ, h = λ g_t, r = 1 − h, and without noise, f_t(X) = f_0(X) − ΘA_t(f_0(X) − Y) is an affine map of a
+Gaussian, whose relative entropy to its start is, per training inputs alone,
+
+    ½ hᵀ[C (B⁻¹ ∘ B) + B⁻¹ ∘ ŷŷᵀ] h − C Σ_j (h_j + log |r_j|),
+
+two terms that are never negative and lose no digits. Inputs x' beyond the training inputs add
+
+    ½ gᵀ[M ∘ (C B + ŷŷᵀ)] g,    M = DᵀS⁻¹D,  D = (P(x', X) P⁻¹ Θ − Θ(x', X)) U,  S = P(x', x') − P(x', X) P⁻¹ P(X, x'),
+
+because f_t(x') given f_t(X) has the covariance that f_0(x') has given f_0(X), and only its mean moves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from ntkinfo.core.arrays import Array, float64, namespace
+from ntkinfo.core.linear_algebra import cholesky, solve_lower
+from ntkinfo.core.progress import Track, silent
+from ntkinfo.core.records import Estimate
+from ntkinfo.kernels.records import CrossBlocks, SquareBlocks
+from ntkinfo.training.output_distribution import OutputDistribution
+from ntkinfo.training.procedures import Procedure
+from ntkinfo.training.time_factors import factor, quadratic_form
+
+
+@dataclass(frozen=True)
+class ExtraInputs:
+    """Kernels of e inputs beyond the training inputs: with the training inputs, and with themselves."""
+
+    cross: CrossBlocks
+    square: SquareBlocks
+
+
+def function_space(
+    distribution: OutputDistribution, extra: ExtraInputs | None = None, progress: Track = silent
+) -> Estimate:
+    """KL(p(f_t(X_e)) ‖ p(f_0(X_e))) in nats at every time, summed over the outputs; X_e are training and extra inputs.
+
+    By data processing a lower bound of the relative entropy between the parameters, rising with every input added.
+
+    Args:
+        distribution: the law of the outputs over time.
+        extra: kernels of further inputs, or None for the training inputs alone.
+        progress: shown where every time needs a dense factor: with noisy targets or gradient noise.
+
+    Returns:
+        (T,); infinite where training has left no variance. Its error measures the conditioning of the prior.
+
+    Raises:
+        ValueError: the prior covariance of the inputs is singular to rounding, or extra inputs together with noise.
+
+    Source: theory §5.1.
+    """
+    noisy = distribution.summed.target_noise_variance > 0 or distribution.summed.temperature > 0
+    with float64():
+        if not noisy:
+            return _noise_free(distribution, extra)
+        if extra is not None:
+            raise ValueError(
+                "extra inputs are not supported together with target_noise_variance or temperature; leave them out"
+            )
+        return _noisy(distribution, progress)
+
+
+def linear_model(distribution: OutputDistribution) -> Estimate:
+    """KL(θ_t ‖ θ_0) in nats at every time, summed over the outputs, for the linear model f = Jθ with θ_0 ~ N(0, I).
+
+    ½ Σ λ g² |ŷ|² + ½ C Σ (r² + σ_y² λ g² − 1 − log(r² + σ_y² λ g²)). It is the form behind the 2019 paper (there K = Θ
+    is implied); for a real network it is not the parameters' relative entropy, nor a bound of it.
+
+    Raises:
+        ValueError: gradient noise, which has infinite relative entropy in infinitely many directions.
+
+    Source: theory §5.2.
+    """
+    law, summed = distribution, distribution.summed
+    if summed.temperature > 0:
+        raise ValueError("with temperature above 0 the parameters' relative entropy is infinite; set temperature to 0")
+    values, times = law.eigenvalues, law.internal_times
+    xp = namespace(values)
+    with float64():
+        g = summed.filter(values, times)
+        noise = summed.target_noise_variance * values[None, :] * g**2
+        quadratic = 0.5 * (g**2 @ (values * xp.sum(law.targets**2, axis=1)))
+        spread = xp.sum(_stretch(summed, values, times, g) + _noise_gain(summed, values, times, g, noise), axis=1)
+        value = quadratic + law.n_outputs * spread
+    return Estimate(value, 1e-15 * len(values) * xp.abs(xp.where(xp.isfinite(value), value, 0.0)), "exact", "spectrum")
+
+
+def _stretch(summed: Procedure, values: Array, times: Array, g: Array) -> Array:
+    """½(r² − 1) − log|r| = ½h² − (h + log|r|), without cancellation for small h."""
+    xp = namespace(values)
+    h = values[None, :] * g
+    small = xp.abs(h) < 0.5
+    log = xp.where(small, xp.log1p(-xp.where(small, h, 0.0)), summed.log_residual(values, times))
+    return 0.5 * h**2 - (h + log)
+
+
+def _noise_gain(summed: Procedure, values: Array, times: Array, g: Array, noise: Array) -> Array:
+    """What noisy targets change in ½(s − 1 − log s), s = r² + noise: ½(noise − log(1 + noise/r²))."""
+    xp = namespace(values)
+    if summed.target_noise_variance == 0:
+        return xp.zeros_like(noise)
+    squared = summed.residual(values, times) ** 2
+    ratio = xp.where(squared > 0, noise / xp.where(squared > 0, squared, 1.0), 0.0)
+    gain = 0.5 * (noise - xp.log1p(ratio))
+    # Where the residual is gone, the noise alone is left and −log|r| of `_stretch` is replaced whole.
+    gone = 0.5 * (noise - xp.log(xp.where(noise > 0, noise, 1.0))) + summed.log_residual(values, times)
+    return xp.where(squared > 0, gain, gone)
+
+
+def _noise_free(law: OutputDistribution, extra: ExtraInputs | None) -> Estimate:
+    values, times, xp = law.eigenvalues, law.internal_times, namespace(law.eigenvalues)
+    moving = _moving(law)
+    chosen, targets = values[moving], law.targets[moving]
+    prior = _dense_prior(law)[moving][:, moving]
+    inverse = _inverse(prior, "the prior covariance of the training inputs")
+    residue = float(xp.max(xp.abs(xp.sum(inverse * prior, axis=1) - 1)))
+    outer = targets @ targets.T
+    form = chosen[:, None] * (inverse * (law.n_outputs * prior + outer)) * chosen[None, :]
+    if extra is not None:
+        form = form + _moved(law, extra, moving, inverse) * (law.n_outputs * prior + outer)
+    g = law.summed.filter(chosen, times)
+    factors = factor(law.summed.filter, chosen, times)
+    quadratic = 0.5 * quadratic_form(factors, form, xp.ones((len(chosen), 1)))[:, 0]
+    h = chosen[None, :] * g
+    rest = xp.sum(_stretch(law.summed, chosen, times, g) - 0.5 * h**2, axis=1)
+    value = quadratic + law.n_outputs * rest
+    error = residue * xp.where(xp.isfinite(value), xp.abs(quadratic), 0.0)
+    meaning = "lower bound"
+    return Estimate(value, error, meaning, "closed form in the eigenbasis; error from the conditioning of the prior")
+
+
+def _moved(law: OutputDistribution, extra: ExtraInputs, moving: np.ndarray, inverse: Array) -> Array:
+    """M = DᵀS⁻¹D in the eigenbasis."""
+    vectors = law.spectrum.eigenvectors[:, moving]
+    cross = getattr(extra.cross, law.procedure.prior) @ vectors
+    tangent = getattr(extra.cross, law.procedure.tangent) @ vectors
+    gain = cross @ inverse
+    spread = getattr(extra.square, law.procedure.prior) - gain @ cross.T
+    lower = cholesky((spread + spread.T) / 2, "the covariance of the extra inputs given the training inputs")
+    shift = solve_lower(lower, gain * law.eigenvalues[moving][None, :] - tangent)
+    return shift.T @ shift
+
+
+def _noisy(law: OutputDistribution, progress: Track) -> Estimate:
+    """One Cholesky factor a time, in the eigenbasis."""
+    values, summed, xp = law.eigenvalues, law.summed, namespace(law.eigenvalues)
+    moving = _moving(law)
+    chosen, targets = values[moving], law.targets[moving]
+    prior = _dense_prior(law)[moving][:, moving]
+    start = cholesky(prior, "the prior covariance of the training inputs")
+    result = []
+    for index in progress(range(len(law.times)), "relative entropy in function space", len(law.times)):
+        time = law.internal_times[index : index + 1]
+        residual, g = summed.residual(chosen, time)[0], summed.filter(chosen, time)[0]
+        noise = summed.target_noise_variance * (chosen * g) ** 2
+        if summed.temperature > 0:
+            noise = noise + summed.temperature * chosen * summed.injected_variance(chosen, time)[0]
+        now = cholesky(
+            residual[:, None] * prior * residual[None, :] + xp.diag(noise), f"the covariance at time {index}"
+        )
+        shrunk, moved = solve_lower(start, now), solve_lower(start, (chosen * g)[:, None] * targets)
+        logs = xp.sum(xp.log(xp.diagonal(start))) - xp.sum(xp.log(xp.diagonal(now)))
+        count = law.n_outputs
+        result.append(0.5 * (count * (xp.sum(shrunk**2) - len(chosen)) + xp.sum(moved**2)) + count * logs)
+    value = xp.stack(result)
+    spread = float(xp.max(xp.diagonal(start)) / xp.min(xp.diagonal(start)))
+    return Estimate(value, np.finfo(np.float64).eps * len(chosen) * spread**2 + 0 * value, "lower bound", "Cholesky")
+
+
+def _moving(law: OutputDistribution) -> np.ndarray:
+    """Directions in which the function varies: repeated inputs leave directions that neither kernel moves."""
+    null = np.asarray(law.spectrum.null)
+    variance = np.asarray(law.prior_variance)
+    return np.flatnonzero(~(null & (variance <= len(variance) * np.finfo(np.float64).eps * variance.max())))
+
+
+def _dense_prior(law: OutputDistribution) -> Array:
+    return law.prior if law.prior.ndim == 2 else namespace(law.prior).diag(law.prior)
+
+
+def _inverse(matrix: Float[Array, "k k"], name: str) -> Float[Array, "k k"]:
+    lower = cholesky(matrix, name)
+    half = solve_lower(lower, namespace(matrix).eye(len(matrix)))
+    return half.T @ half

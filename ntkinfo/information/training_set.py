@@ -1,0 +1,55 @@
+"""I(Z;D|X): what the output on an input says about the training set."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from ntkinfo.core.arrays import Array, float64, namespace
+from ntkinfo.core.linear_algebra import cholesky, solve_lower
+from ntkinfo.core.records import Estimate
+from ntkinfo.training.output_law import OutputLaw
+
+
+def relative_entropy_per_input(
+    mean: Float[Array, "t m C"], variance: Float[Array, "t m"], initial_variance: Float[Array, " m"]
+) -> Float[Array, "t m"]:
+    """KL(N(mean_t, v_t I) ‖ N(0, P(x, x) I)) in nats at every time and input, summed over the outputs.
+
+    Averaged over training sets it bounds I(Z;D|X=x) from above, as N(0, P) is one choice of the marginal
+    (Shwartz-Ziv & Alemi 2019). Infinite where a varying function has become certain (v = 0 < P); 0 where the function
+    never varied (P = 0, an all-zero input without biases).
+    """
+    xp = namespace(mean, variance)
+    outputs = mean.shape[2]
+    fixed = (initial_variance == 0)[None, :]
+    start = xp.where(fixed, 1.0, initial_variance[None, :])
+    ratio = xp.where(fixed, 1.0, variance / start)
+    positive = xp.where(ratio > 0, ratio, 1.0)
+    size = xp.einsum("tmc,tmc->tm", mean, mean) / start
+    value = 0.5 * (outputs * (ratio - 1 - xp.log(positive)) + size)
+    return xp.where(ratio > 0, value, xp.inf)
+
+
+def relative_entropy_joint(law: OutputLaw, initial_covariance: Float[Array, "p p"], time: float) -> Estimate:
+    """KL between the joint laws of all the inputs' outputs at one time and at the start, in nats (Cholesky).
+
+    Args:
+        law: of the outputs at p inputs.
+        initial_covariance: (p, p), of the function at the start at the same inputs, in `law`'s prior.
+        time: any in [0, ∞].
+
+    Raises:
+        ValueError: a covariance is singular to rounding: inputs repeat, or training has left no variance.
+    """
+    with float64():
+        start = cholesky(initial_covariance, "the initial covariance")
+        now = cholesky(law.covariance(time), f"the covariance at time {time:g}")
+        xp = namespace(start)
+        mean = law.mean_once(time)
+        shrunk, moved = solve_lower(start, now), solve_lower(start, mean)
+        logs = xp.sum(xp.log(xp.diagonal(start))) - xp.sum(xp.log(xp.diagonal(now)))
+        outputs, inputs = mean.shape[1], mean.shape[0]
+        value = float(0.5 * (outputs * (xp.sum(shrunk**2) - inputs) + xp.sum(moved**2)) + outputs * logs)
+        spread = float(xp.max(xp.diagonal(start)) / xp.min(xp.diagonal(start)))
+    return Estimate(value, float(np.finfo(np.float64).eps * inputs * outputs * spread**2), "exact", "Cholesky")

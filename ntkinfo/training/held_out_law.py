@@ -1,0 +1,104 @@
+"""The outputs' law at inputs that were not trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from jaxtyping import Float
+
+from ntkinfo.core.arrays import Array, float64, namespace
+from ntkinfo.kernels.records import CrossBlocks, SquareBlocks
+from ntkinfo.training.output_law import OutputLaw
+from ntkinfo.training.time_factors import TimeFactors, quadratic_form
+
+if TYPE_CHECKING:
+    from ntkinfo.training.output_distribution import OutputDistribution
+
+
+class HeldOutLaw(OutputLaw):
+    """Law at inputs other than the training inputs."""
+
+    def __init__(self, distribution: OutputDistribution, cross: CrossBlocks, square: Callable[[], SquareBlocks] | None):
+        procedure, vectors = distribution.procedure, distribution.spectrum.eigenvectors
+        with float64():
+            # Θ(x, X) lies in the range of Θ(X, X): what rounding leaves in its null space is not signal.
+            tangent = vectors.T @ getattr(cross, procedure.tangent).T
+            tangent = namespace(tangent).where(distribution.spectrum.null[:, None], 0.0, tangent)
+            same = procedure.prior == procedure.tangent
+            self._prior_cross = tangent if same else vectors.T @ getattr(cross, procedure.prior).T
+        super().__init__(distribution, tangent, getattr(cross, f"{procedure.prior}_diagonal"))
+        self._tangent_diagonal = getattr(cross, f"{procedure.tangent}_diagonal")
+        self._square = square
+
+    def _variance(self):
+        law, factors, times = self._distribution, self._distribution.filter_factors, self._distribution.internal_times
+        linear = _weighted_sum(factors, self.tangent * self._prior_cross)
+        total = self.initial_variance[None, :] - 2 * linear + self._explained
+        if law.summed.temperature > 0:
+            total = total + self._langevin_variance(times)
+        return total
+
+    @cached_property
+    def _explained(self):
+        """Variance of the trained part, the quadratic term."""
+        law = self._distribution
+        noise = law.summed.target_noise_variance
+        if law.prior.ndim == 2:
+            plain = quadratic_form(law.filter_factors, law.prior, self.tangent)
+            return plain + (noise * self._squared_sum if noise else 0.0)
+        weights = self.tangent**2 * (law.prior + noise)[:, None]
+        return law.summed.filter(law.eigenvalues, law.internal_times) ** 2 @ weights
+
+    @property
+    def _squared_sum(self):
+        law = self._distribution
+        return law.summed.filter(law.eigenvalues, law.internal_times) ** 2 @ self.tangent**2
+
+    def _langevin_variance(self, times):
+        xp = namespace(self.tangent)
+        along, across = self._langevin(times)
+        null = self._distribution.spectrum.null[:, None]
+        share = xp.where(null, 0.0, self.tangent**2 / xp.where(null, 1.0, self._distribution.eigenvalues[:, None]))
+        outside = self._tangent_diagonal - xp.sum(share, axis=0)
+        # An input that repeats a training input has nothing outside the training inputs' span but rounding.
+        tolerance = self._distribution.spectrum.tolerance
+        return across * xp.where(outside > tolerance, outside, 0.0)[None, :] + along @ share
+
+    def _variance_error(self):
+        """Bound |Δv| by the deviation of each filter value: |aΔg|·‖B^½ a g‖ twice, its square, and the linear term."""
+        xp = namespace(self.tangent)
+        law, deviation = self._distribution, self._distribution.filter_factors.error
+        noise = law.summed.target_noise_variance
+        reach = (deviation * xp.sqrt(law.prior_variance + noise)) @ xp.abs(self.tangent)
+        linear = 2 * deviation @ xp.abs(self.tangent * self._prior_cross)
+        if law.prior.ndim == 1:
+            return xp.zeros_like(self._raw_variance) + linear[None, :]
+        size = xp.sqrt(xp.maximum(self._explained, 0.0))
+        return linear[None, :] + 2 * size * reach[None, :] + reach[None, :] ** 2
+
+    def _covariance(self, time):
+        law, xp = self._distribution, namespace(self.tangent)
+        if self._square is None:
+            raise ValueError("the kernel blocks have no source for the kernels among the test inputs")
+        square = self._square()
+        scaled = self.tangent * law.summed.filter(law.eigenvalues, time).T
+        cross = scaled.T @ self._prior_cross
+        prior = law.prior if law.prior.ndim == 2 else xp.diag(law.prior)
+        total = getattr(square, law.procedure.prior) - cross - cross.T + scaled.T @ (prior @ scaled)
+        total = total + law.summed.target_noise_variance * (scaled.T @ scaled)
+        if law.summed.temperature > 0:
+            along, across = self._langevin(time)
+            null = law.spectrum.null
+            weight = xp.where(null, 0.0, (across - along)[0] / xp.where(null, 1.0, law.eigenvalues))
+            total = total + across[0, 0] * getattr(square, law.procedure.tangent)
+            total = total - self.tangent.T @ (weight[:, None] * self.tangent)
+        return total
+
+
+def _weighted_sum(factors: TimeFactors, weights: Float[Array, "n p"]) -> Float[Array, "t p"]:
+    """Σ_j g_t(λ_j) w_jp at every time."""
+    xp = namespace(weights)
+    form = factors.linear(xp.ones((weights.shape[0], 1)), weights)
+    return form.at(slice(None))[:, :, 0]

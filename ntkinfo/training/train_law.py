@@ -1,0 +1,160 @@
+"""The outputs' law at the training inputs, by residuals: what decays keeps its relative precision."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.spatial
+from jaxtyping import Float
+
+from ntkinfo.core.arrays import Array, float64, namespace
+from ntkinfo.training.output_law import OutputLaw
+from ntkinfo.training.time_factors import LinearForm, TimeFactors, factor, quadratic_form
+
+if TYPE_CHECKING:
+    from ntkinfo.training.output_distribution import OutputDistribution
+
+# In units of the largest residual or deviation: outputs this far apart share no digit of probability.
+_WIDE = 1e4
+
+
+class TrainLaw(OutputLaw):
+    """Law at the training inputs, by residuals: small variances keep their relative precision."""
+
+    def __init__(self, distribution: OutputDistribution):
+        self._vectors = distribution.spectrum.eigenvectors
+        diagonal = namespace(self._vectors).diagonal
+        with float64():
+            tangent = distribution.eigenvalues[:, None] * self._vectors.T
+            prior = getattr(distribution.blocks.train, distribution.procedure.prior)
+            super().__init__(distribution, tangent, diagonal(prior))
+
+    @cached_property
+    def _moving(self) -> np.ndarray:
+        """Directions that carry variance: a null direction of both kernels has none but rounding."""
+        law = self._distribution
+        variance = np.asarray(law.prior_variance)
+        empty = variance <= len(variance) * np.finfo(np.float64).eps * variance.max()
+        return np.flatnonzero(~(np.asarray(law.spectrum.null) & empty))
+
+    @cached_property
+    def _log_scale(self) -> Array:
+        """Logarithm of the largest residual at each time; 0 where nothing is left of any."""
+        law = self._distribution
+        xp = namespace(self._vectors)
+        largest = xp.max(law.summed.log_residual(law.eigenvalues[self._moving], law.internal_times), axis=1)
+        return xp.where(xp.isfinite(largest), largest, 0.0)
+
+    def _scaled_residual(self, values: Array, times: Array) -> Array:
+        return self._distribution.summed.scaled_residual(values, self._log_scale, times)
+
+    @cached_property
+    def _factors(self) -> TimeFactors:
+        law = self._distribution
+        return factor(self._scaled_residual, law.eigenvalues[self._moving], law.internal_times)
+
+    @cached_property
+    def _scaled_variance(self) -> Float[Array, "t p"]:
+        """Variance of the untrained part in units of the squared scale: no digits lost however small the scale."""
+        law, chosen = self._distribution, self._moving
+        if law.prior.ndim == 1:
+            weights = law.prior[chosen][:, None] * self._vectors.T[chosen] ** 2
+            return self._scaled_residual(law.eigenvalues[chosen], law.internal_times) ** 2 @ weights
+        prior = law.prior if len(chosen) == len(law.eigenvalues) else law.prior[chosen][:, chosen]
+        return quadratic_form(self._factors, prior, self._vectors.T[chosen])
+
+    @property
+    def _noisy(self) -> bool:
+        return self._distribution.summed.target_noise_variance > 0 or self._distribution.summed.temperature > 0
+
+    @cached_property
+    def log_variance(self) -> Float[Array, "t p"]:
+        """Logarithm of `variance`, from the scaled form where nothing but decaying residuals carries variance."""
+        xp = namespace(self._vectors)
+        if self._noisy:
+            return super().log_variance
+        form = self._scaled_variance
+        with float64():
+            return xp.where(form > 0, xp.log(xp.where(form > 0, form, 1.0)), -xp.inf) + 2 * self._log_scale[:, None]
+
+    def separated_at(self, index):
+        """Beyond the resolution of the mean: targets far apart, and what is left to learn in units of its own size.
+
+        Once the residuals are so small that outputs with different targets cannot overlap, only the distances between
+        outputs with equal targets matter, in units of their deviations. Any separation of unequal targets that is
+        wide in those units gives the same information; a moderate one keeps the digits.
+        """
+        chosen = slice(index, index + 1)
+        xp = namespace(self._vectors)
+        with float64():
+            left = -self._residual_form.at(chosen)[0]
+            variance = xp.maximum(self._scaled_variance[index], 0.0)
+            reach = float(xp.max(xp.abs(left))) + float(xp.max(variance)) ** 0.5
+            end = self._end
+            gap = _least_gap(np.asarray(end))
+            scale = float(np.exp(np.float64(self._log_scale[index])))
+            if self._noisy or reach == 0 or reach * scale * _WIDE > gap:
+                return super().separated_at(index)
+            return end * (_WIDE * reach / gap) + left, variance
+
+    @cached_property
+    def _residual_form(self) -> LinearForm:
+        law, chosen = self._distribution, self._moving
+        return self._factors.linear(law.targets[chosen], self._vectors.T[chosen])
+
+    @cached_property
+    def _end(self) -> Float[Array, "p c"]:
+        """Where the mean ends without ridge: the targets, averaged over inputs that repeat."""
+        chosen = self._moving
+        return self._vectors[:, chosen] @ self._distribution.targets[chosen]
+
+    def _variance(self):
+        xp = namespace(self._vectors)
+        law = self._distribution
+        total = self._scaled_variance * xp.exp(2 * self._log_scale)[:, None]
+        noise = law.summed.target_noise_variance
+        if noise > 0:
+            trained = law.eigenvalues[None, :] * law.summed.filter(law.eigenvalues, law.internal_times)
+            total = total + noise * (trained**2 @ self._vectors.T**2)
+        if law.summed.temperature > 0:
+            along, _ = self._langevin(law.internal_times)
+            total = total + _output_variance(along, law.eigenvalues) @ self._vectors.T**2
+        return total
+
+    def _variance_error(self):
+        xp = namespace(self._vectors)
+        law = self._distribution
+        if law.prior.ndim == 1:
+            return xp.zeros_like(self._raw_variance)
+        spread = self._factors.error * xp.sqrt(xp.maximum(law.prior_variance[self._moving], 0.0))
+        reach = (spread @ xp.abs(self._vectors.T[self._moving]))[None, :]
+        bound = 2 * xp.sqrt(xp.maximum(self._scaled_variance, 0.0)) * reach + reach**2
+        return bound * xp.exp(2 * self._log_scale)[:, None]
+
+    def _covariance(self, time):
+        law, xp = self._distribution, namespace(self._vectors)
+        residual = law.summed.residual(law.eigenvalues, time)[0]
+        prior = law.prior if law.prior.ndim == 2 else xp.diag(law.prior)
+        core = residual[:, None] * prior * residual[None, :]
+        trained = law.eigenvalues * law.summed.filter(law.eigenvalues, time)[0]
+        extra = law.summed.target_noise_variance * trained**2
+        if law.summed.temperature > 0:
+            extra = extra + _output_variance(self._langevin(time)[0], law.eigenvalues)[0]
+        return self._vectors @ (core + xp.diag(extra)) @ self._vectors.T
+
+
+def _least_gap(points: np.ndarray) -> float:
+    """Smallest distance between points that differ by more than rounding."""
+    resolution = 1e-9 * max(float(np.abs(points).max()), 1e-300)
+    distinct = np.unique(np.round(points / resolution), axis=0) * resolution
+    if len(distinct) == 1:
+        return np.inf
+    return float(scipy.spatial.KDTree(distinct).query(distinct, k=2)[0][:, 1].min())
+
+
+def _output_variance(along: Array, eigenvalues: Array) -> Array:
+    """λ c_λ, 0 where λ = 0 even if the parameter variance c_0 is infinite."""
+    xp = namespace(along)
+    return xp.where(eigenvalues[None, :] > 0, along * eigenvalues[None, :], 0.0)
