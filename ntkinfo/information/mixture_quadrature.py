@@ -3,8 +3,8 @@
 The density is built on a binary tree of cells, coarse to fine. A component enters the tree at the first cells that are
 no wider than itself, where a polynomial through 16 Gauss-Legendre nodes carries it to rounding; finer cells inherit it
 by evaluating that polynomial. So a wide component is evaluated a few hundred times however many narrow ones lie inside
-it, and the work is proportional to the number of components. Positions are kept relative to the cell, in cell widths,
-so that a component of width 1e-12 at position 1 is still resolved exactly.
+it, and the work is proportional to the number of components. Positions are kept relative to the cell, in cell widths
+and in double-double arithmetic, so that components of width 1e-12 that lie 1e-12 apart near 1 are still resolved.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class _Components:
 class _Level:
     """The cells of one width: node values, and which components have still to enter them.
 
-    `waiting` cells have components left, listed as (cell, component, position in cell widths), sorted by cell within
-    each half; `ready` cells have none.
+    `waiting` cells have components left, listed as (cell, component, position in cell widths), sorted by cell; the
+    position is the unevaluated sum `position + remainder`. `ready` cells have none.
     """
 
     width: float
@@ -67,6 +67,7 @@ class _Level:
     cell: np.ndarray
     component: np.ndarray
     position: np.ndarray
+    remainder: np.ndarray
     ready: np.ndarray
 
 
@@ -144,24 +145,38 @@ def _integrate(components: _Components, tolerance: float) -> tuple[float, float]
 
 def _root(components: _Components) -> _Level:
     reach = components.window * components.std
-    left = float(np.min(components.mean - reach))
-    width = float(np.max(components.mean + reach)) - left
+    narrowest = components.mean[np.argmin(components.std)]
+    offset, rounding = _two_sum(components.mean, np.full_like(components.mean, -narrowest))
+    first, last = float(np.min(offset - reach)), float(np.max(offset + reach))
+    # Room at both ends for windows that rounding hides beside a large mean; a power of two, to divide by it exactly.
+    left = first - 0.01 * (last - first)
+    width = float(2.0 ** np.ceil(np.log2(1.02 * (last - first))))
+    offset, error = _two_sum(offset, np.full_like(offset, -left))
+    offset, remainder = _two_sum(offset, error + rounding)
     m = len(components.mean)
     cell = np.zeros(m, dtype=np.int64)
     empty = np.zeros((0, NODES))
-    return _Level(width, np.zeros((1, NODES)), cell, np.arange(m), (components.mean - left) / width, empty)
+    return _Level(width, np.zeros((1, NODES)), cell, np.arange(m), offset / width, remainder / width, empty)
+
+
+def _two_sum(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The rounded sum and its exact rounding error (Knuth)."""
+    total = first + second
+    part = total - first
+    return total, (first - (total - part)) + (second - part)
 
 
 def _enter(level: _Level, components: _Components) -> _Level:
     """Evaluate the components that are at least as wide as the cells; cells that wait for no other become ready."""
     entering = components.std[level.component] >= level.width
     values = level.waiting + _densities(level, components, entering)
-    cell, component, position = (a[~entering] for a in (level.cell, level.component, level.position))
+    later = (a[~entering] for a in (level.cell, level.component, level.position, level.remainder))
+    cell, component, position, remainder = later
     waits = np.zeros(len(values), dtype=bool)
     waits[cell] = True
     number = np.cumsum(waits) - 1
     ready = np.concatenate([level.ready, values[~waits]])
-    return _Level(level.width, values[waits], number[cell], component, position, ready)
+    return _Level(level.width, values[waits], number[cell], component, position, remainder, ready)
 
 
 def _densities(level: _Level, components: _Components, entering: np.ndarray) -> np.ndarray:
@@ -172,7 +187,8 @@ def _densities(level: _Level, components: _Components, entering: np.ndarray) -> 
         part = chosen[start : start + PAIRS_AT_ONCE]
         component, cell = level.component[part], level.cell[part]
         scale = level.width / components.std[component]
-        distance = (_rule().nodes[None, :] - level.position[part][:, None]) * scale[:, None]
+        distance = _rule().nodes[None, :] - level.position[part][:, None] - level.remainder[part][:, None]
+        distance = distance * scale[:, None]
         density = components.height[component][:, None] * np.exp(-0.5 * distance * distance)
         first = np.flatnonzero(np.concatenate([[True], np.diff(cell) != 0]))
         total[cell[first]] += np.add.reduceat(density, first, axis=0)
@@ -203,7 +219,10 @@ def _halve(level: _Level, components: _Components, opened: np.ndarray) -> _Level
     values = np.concatenate([halves[:, :NODES], halves[:, NODES:]])
     cell = np.concatenate([level.cell, level.cell + n])
     component = np.concatenate([level.component, level.component])
-    position = np.concatenate([2 * level.position, 2 * level.position - 1])
+    right, error = _two_sum(2 * level.position, np.full_like(level.position, -1.0))
+    right, error = _two_sum(right, error + 2 * level.remainder)
+    position = np.concatenate([2 * level.position, right])
+    remainder = np.concatenate([2 * level.remainder, error])
     outside = np.maximum(np.maximum(-position, position - 1), 0) * width
     reached = outside <= components.window * components.std[component]
     return _Level(
@@ -212,6 +231,7 @@ def _halve(level: _Level, components: _Components, opened: np.ndarray) -> _Level
         cell[reached],
         component[reached],
         position[reached],
+        remainder[reached],
         np.concatenate([opened[:, :NODES], opened[:, NODES:]]),
     )
 
