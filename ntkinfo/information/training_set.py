@@ -12,23 +12,22 @@ from ntkinfo.training.output_law import OutputLaw
 
 
 def relative_entropy_per_input(
-    mean: Float[Array, "t m C"], variance: Float[Array, "t m"], initial_variance: Float[Array, " m"]
+    mean: Float[Array, "t m C"], log_variance: Float[Array, "t m"], initial_variance: Float[Array, " m"]
 ) -> Float[Array, "t m"]:
     """KL(N(mean_t, v_t I) ‖ N(0, P(x, x) I)) in nats at every time and input, summed over the outputs.
 
     Averaged over training sets it bounds I(Z;D|X=x) from above, as N(0, P) is one choice of the marginal
     (Shwartz-Ziv & Alemi 2019). Infinite where a varying function has become certain (v = 0 < P); 0 where the function
-    never varied (P = 0, an all-zero input without biases).
+    never varied (P = 0, an all-zero input without biases). The logarithm of the variance is asked for because it goes
+    on falling where the variance is too small for a floating-point number.
     """
-    xp = namespace(mean, variance)
+    xp = namespace(mean, log_variance)
     outputs = mean.shape[2]
     fixed = (initial_variance == 0)[None, :]
     start = xp.where(fixed, 1.0, initial_variance[None, :])
-    ratio = xp.where(fixed, 1.0, variance / start)
-    positive = xp.where(ratio > 0, ratio, 1.0)
+    log_ratio = xp.where(fixed, 0.0, log_variance - xp.log(start))
     size = xp.einsum("tmc,tmc->tm", mean, mean) / start
-    value = 0.5 * (outputs * (ratio - 1 - xp.log(positive)) + size)
-    return xp.where(ratio > 0, value, xp.inf)
+    return 0.5 * (outputs * (xp.expm1(log_ratio) - log_ratio) + size)
 
 
 def relative_entropy_joint(law: OutputLaw, initial_covariance: Float[Array, "p p"], time: float) -> Estimate:

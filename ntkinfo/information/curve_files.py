@@ -1,0 +1,53 @@
+"""Curves on disk: netCDF through h5netcdf, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import xarray as xr
+
+
+def save_curves(curves: xr.Dataset, path: str | os.PathLike) -> Path:
+    """Write curves as netCDF 4: to a temporary name beside the target, then renamed.
+
+    Returns:
+        The path written.
+
+    Raises:
+        OSError: the folder does not exist or cannot be written to; nothing is left behind.
+    """
+    target = Path(path)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+    os.close(handle)
+    try:
+        curves.to_netcdf(name, engine="h5netcdf")
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def load_curves(path: str | os.PathLike) -> xr.Dataset:
+    """Read curves whole into memory.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is not netCDF 4.
+    """
+    if not Path(path).exists():
+        raise FileNotFoundError(f"{path} does not exist; `ntkinfo curves` writes curves.nc into its folder")
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as opened:
+            return opened.load()
+    except OSError as error:
+        raise ValueError(f"{path} is not a netCDF file of curves, or it is damaged: {error}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

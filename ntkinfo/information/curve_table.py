@@ -1,0 +1,85 @@
+"""The table that curves are filled into, and the labelled data set it becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from ntkinfo.core.records import Estimate
+from ntkinfo.information.quantities import QUANTITIES, SUFFIXES
+from ntkinfo.training.output_distribution import OutputDistribution
+
+SPLITS = ("train", "test")
+
+
+class CurveTable:
+    """Arrays over (time, split) or (time,), NaN where nothing has been put yet."""
+
+    def __init__(self, distribution: OutputDistribution, chosen: tuple[str, ...]):
+        self._times = distribution.times
+        self._unit = distribution.procedure.loss
+        self._chosen = chosen
+        self._values: dict[str, np.ndarray] = {}
+        self._meanings: dict[str, dict[tuple[str, str], None]] = {}
+        self._notes: dict[str, None] = {}
+
+    def put(self, name: str, values: Any, split: str | None = None, part: slice = slice(None)) -> None:
+        """Put values at some of the times; variables that were not asked for are passed over."""
+        base = base_name(name)
+        if base not in self._chosen:
+            return
+        dims = QUANTITIES[base].dims
+        if name not in self._values:
+            shape = (len(self._times), len(SPLITS)) if "split" in dims else (len(self._times),)
+            self._values[name] = np.full(shape, np.nan)
+        place = (part, SPLITS.index(split)) if split is not None else (part,)
+        self._values[name][place] = np.asarray(values)
+
+    def put_estimate(self, name: str, estimate: Estimate, split: str | None = None, part: slice = slice(None)) -> None:
+        """Put a value and its error, and remember what the value is."""
+        self.put(name, estimate.value, split, part)
+        self.put(f"{name}_standard_error", estimate.standard_error, split, part)
+        self._meanings.setdefault(name, {})[estimate.meaning, estimate.method] = None
+
+    def note(self, *notes: str) -> None:
+        """Remember what the reader of the result has to know."""
+        self._notes.update(dict.fromkeys(notes))
+
+    def dataset(self, attributes: dict[str, Any]) -> xr.Dataset:
+        """Return the labelled data set of what has been put so far."""
+        variables = {name: self._variable(name, values) for name, values in self._values.items()}
+        coordinates = {
+            "time": ("time", self._times, {"long_name": "training time", "units": _TIME_UNITS[self._unit]}),
+            "split": ("split", np.array(SPLITS)),
+        }
+        ordered = sorted(variables, key=lambda name: (list(QUANTITIES).index(base_name(name)), len(name)))
+        notes = {"notes": "; ".join(self._notes)}
+        return xr.Dataset({name: variables[name] for name in ordered}, coordinates, {**attributes, **notes})
+
+    def _variable(self, name: str, values: np.ndarray) -> xr.Variable:
+        base = base_name(name)
+        quantity, suffix = QUANTITIES[base], name.removeprefix(base)
+        attributes = {"long_name": quantity.long_name, "units": quantity.units, "meaning": quantity.meaning}
+        if suffix:
+            attributes["long_name"] = f"{quantity.long_name}: {SUFFIXES[suffix]}"
+            attributes["meaning"] = SUFFIXES[suffix]
+        elif base in self._meanings:
+            # A curve may change its route on the way; it then names them all.
+            attributes["meaning"] = " | ".join(dict.fromkeys(meaning for meaning, _ in self._meanings[base]))
+            attributes["method"] = " | ".join(dict.fromkeys(method for _, method in self._meanings[base]))
+        return xr.Variable(quantity.dims, values, attributes)
+
+
+_TIME_UNITS = {
+    "sum": "1 (gradient flow on the loss summed over inputs and outputs)",
+    "mean": "1 (gradient flow on the loss averaged over inputs and outputs)",
+}
+
+
+def base_name(name: str) -> str:
+    """Return the curve that a variable belongs to: itself, or the name before its suffix."""
+    if name in QUANTITIES:
+        return name
+    return next(name.removesuffix(s) for s in SUFFIXES if name.endswith(s) and name.removesuffix(s) in QUANTITIES)
