@@ -86,9 +86,9 @@ def linear_model(distribution: OutputDistribution) -> Estimate:
     xp = namespace(values)
     with float64():
         g = summed.filter(values, times)
-        noise = summed.target_noise_variance * values[None, :] * g**2
         quadratic = 0.5 * (g**2 @ (values * xp.sum(law.targets**2, axis=1)))
-        spread = xp.sum(_stretch(summed, values, times, g) + _noise_gain(summed, values, times, g, noise), axis=1)
+        stretch = _stretch(summed, values, times, g) if summed.target_noise_variance == 0 else _noisy_stretch(law, g)
+        spread = xp.sum(stretch, axis=1)
         value = quadratic + law.n_outputs * spread
     return Estimate(value, 1e-15 * len(values) * xp.abs(xp.where(xp.isfinite(value), value, 0.0)), "exact", "spectrum")
 
@@ -102,17 +102,17 @@ def _stretch(summed: Procedure, values: Array, times: Array, g: Array) -> Array:
     return 0.5 * h**2 - (h + log)
 
 
-def _noise_gain(summed: Procedure, values: Array, times: Array, g: Array, noise: Array) -> Array:
-    """What noisy targets change in ½(s − 1 − log s), s = r² + noise: ½(noise − log(1 + noise/r²))."""
-    xp = namespace(values)
-    if summed.target_noise_variance == 0:
-        return xp.zeros_like(noise)
-    squared = summed.residual(values, times) ** 2
-    ratio = xp.where(squared > 0, noise / xp.where(squared > 0, squared, 1.0), 0.0)
-    gain = 0.5 * (noise - xp.log1p(ratio))
-    # Where the residual is gone, the noise alone is left and −log|r| of `_stretch` is replaced whole.
-    gone = 0.5 * (noise - xp.log(xp.where(noise > 0, noise, 1.0))) + summed.log_residual(values, times)
-    return xp.where(squared > 0, gain, gone)
+def _noisy_stretch(law: OutputDistribution, g: Array) -> Array:
+    """½(s − 1 − log s) with s = r² + σ_y² λ g², a parameter direction's variance after training on noisy targets."""
+    xp = namespace(g)
+    values = law.eigenvalues
+    h = values[None, :] * g
+    noise = law.summed.target_noise_variance * values[None, :] * g**2
+    left = law.summed.residual(values, law.internal_times) ** 2 + noise
+    change = h**2 - 2 * h + noise
+    small = xp.abs(change) < 0.5
+    log = xp.where(small, xp.log1p(xp.where(small, change, 0.0)), xp.log(xp.where(small, 1.0, left)))
+    return 0.5 * (change - log)
 
 
 def _noise_free(law: OutputDistribution, extra: ExtraInputs | None) -> Estimate:

@@ -216,7 +216,7 @@ def test_bad_input_is_refused_with_advice():
         output_distribution(blocks, data, GradientFlow(), np.array([-1.0, 1.0]))
     with pytest.raises(ValueError, match="infinite"):
         output_distribution(blocks, data, GradientFlow(temperature=0.1), np.array([np.inf]))
-    with pytest.raises(ValueError, match="ridge is -1.0"):
+    with pytest.raises(ValueError, match=r"ridge is -1\.0"):
         GradientFlow(ridge=-1.0)
     with pytest.raises(ValueError, match="did you mean 'nngp'"):
         GradientFlow(prior="nnpg")
