@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatterSciNotation, LogLocator, NullLocator
 
 from ntkinfo.report.series import COLOURS, NAMES, Panel, Series, panels, series, several_depths, unit
 
@@ -128,6 +128,8 @@ def _draw_panel(axes: Axes, lines: Sequence[Series], panel: Panel, times: _TimeA
     """Draw a panel's curves, label its axes, and return which kinds of marks were used."""
     marks: set[str] = set()
     axes.set_yscale("log" if panel.log else "linear")
+    if not panel.log:
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     for line in lines:
         marks |= _draw_curve(axes, line, times)
     units = {line.name: unit(line.curves[line.name], line.bits) for line in lines}
@@ -162,13 +164,14 @@ def _draw_curve(axes: Axes, line: Series, times: _TimeAxis) -> set[str]:
         times.fill(axes, *bounds, color=line.colour, alpha=0.15, linewidth=0)
         marks.add("bounds")
     error = line.values("_standard_error")
-    if error is not None and np.any(error > 0):
+    if error is not None and np.any(error > 1e-4 * np.max(np.abs(values), where=np.isfinite(values), initial=0.0)):
         times.fill(axes, values - 2 * error, values + 2 * error, color=line.colour, alpha=0.4, linewidth=0)
         marks.add("error")
     for row in (line.interval("_multisample_lower", "_multisample_upper") if line.depth is None else None) or ():
         times.line(axes, row, color=line.colour, linestyle=(0, (1, 1.2)), linewidth=0.8)
         marks.add("multisample")
-    times.line(axes, values, color=line.colour, linestyle=_STYLES.get(line.split or "train", "-"))
+    style = _STYLES.get(line.split or "train", "-")
+    times.line(axes, values, color=line.colour, linestyle=style, linewidth=2.2 if line.beneath else None)
     return marks | times.ends(axes, values, line.colour, face="white" if line.split == "test" else line.colour)
 
 
@@ -202,7 +205,7 @@ class _TimeAxis:
         style = {"color": colour, "markerfacecolor": face, "linestyle": "", "clip_on": False, "zorder": 5}
         for place, index in self._edges():
             if values[index] == np.inf:
-                axes.plot(place, 1.0, marker="^", markersize=4, transform=axes.get_xaxis_transform(), **style)
+                axes.plot(place, 0.965, marker="^", markersize=4, transform=axes.get_xaxis_transform(), **style)
                 used.add("infinite")
             elif np.isfinite(values[index]) and (axes.get_yscale() == "linear" or values[index] > 0):
                 axes.plot(place, values[index], marker="o", markersize=3.2, **style)
@@ -240,13 +243,20 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 def _dress_log_axis(axes: Axes) -> None:
     """Show no more than twelve decades below the largest value, with enough ticks to read a value off."""
-    low, high = axes.get_ylim()
-    axes.set_ylim(max(low, high * 1e-12), high)
+    heights = [np.asarray(line.get_ydata(), dtype=float) for line in axes.lines if line.get_marker() != "^"]
+    positive = np.concatenate([height[height > 0] for height in heights] or [np.ones(1)])
+    high = positive.max(initial=0.0) or 1.0
+    low = max(positive.min(initial=high), high * 1e-12)
     if high / low < 3:
         axes.set_yscale("linear")
         return
-    few = high / low < 300
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high / low < 30 else (1, 3) if few else (1,), numticks=6))
+    margin = (high / low) ** 0.06
+    axes.set_ylim(low / margin, high * margin)
+    for line in [line for line in axes.lines if line.get_marker() == "o"]:
+        if np.asarray(line.get_ydata(), dtype=float)[0] < low:
+            line.remove()  # markers are not clipped and would stand below the axis
+    few = (1, 2, 5) if high / low < 30 else (1, 3) if high / low < 300 else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=few, numticks=6))
     axes.yaxis.set_major_formatter(LogFormatterSciNotation(labelOnlyBase=False, minor_thresholds=(np.inf, np.inf)))
     axes.yaxis.set_minor_locator(NullLocator())
 

@@ -15,7 +15,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 NAMES = {
     "loss_mean": ("ensemble mean", "Loss of the ensemble mean"),
     "loss_gibbs": ("member (Gibbs)", "Loss of one member (Gibbs)"),
-    "loss_bayes": ("predictive", "Predictive loss (Bayes)"),
+    "loss_gibbs_nll": ("member (Gibbs)", "Log-loss of one member"),
+    "loss_bayes": ("Bayes", "Log-loss, predictive (Bayes)"),
     "bias_squared": ("bias²", "Bias²"),
     "variance": ("variance", "Variance"),
     "error_mean": ("ensemble mean", "Error of the ensemble mean"),
@@ -46,11 +47,11 @@ class Panel:
 PANELS = (
     Panel("Squared-error loss", "loss", ("loss_mean", "loss_gibbs")),
     Panel("Bias and variance", "squared error", ("bias_squared", "variance")),
-    Panel("Predictive loss (Bayes)", "loss", ("loss_bayes",)),
+    Panel("Log-likelihood loss", "loss", ("loss_gibbs_nll", "loss_bayes")),
     Panel("Classification error", "error rate", ("error_mean", "error_member")),
     Panel("Output and input", "information", ("information_input",)),
     Panel("Output and target", "information", ("information_target",)),
-    Panel("Output and training set", "information", ("information_training_set",)),
+    Panel("Output and training set", "information", ("information_training_set",), True),
     Panel(
         "Parameters and training set", "information", ("information_parameters", "information_parameters_linear"), True
     ),
@@ -71,6 +72,7 @@ class Series:
         bits: show nats as bits.
         colour: of its line.
         label: what the legend of its panel calls the lines of this colour.
+        beneath: whether lines that may coincide with it are drawn over it.
     """
 
     curves: xr.Dataset
@@ -80,6 +82,7 @@ class Series:
     bits: bool
     colour: str
     label: str
+    beneath: bool = False
 
     def values(self, suffix: str = "") -> np.ndarray | None:
         """Values over time of the quantity or, with a suffix, of a bound on it; None where they are not there."""
@@ -129,7 +132,8 @@ def series(curves: xr.Dataset, panel: Panel, bits: bool) -> Iterator[Series]:
                     index, label = order, NAMES[name][0]
                 else:
                     index, label = turn, split or ""
-                yield Series(curves, name, split, depth, bits, COLOURS[index % len(COLOURS)], label)
+                beneath = name == "information_parameters" and len(panel.quantities) > 1
+                yield Series(curves, name, split, depth, bits, COLOURS[index % len(COLOURS)], label, beneath)
 
 
 def unit(array: xr.DataArray, bits: bool) -> str:

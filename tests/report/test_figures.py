@@ -27,7 +27,8 @@ def curves(depth=1, times=TIMES):
     data = {}
     for name in ("loss_mean", "loss_gibbs", "bias_squared", "variance", "error_mean", "error_member"):
         data[name] = (("time", "split"), over_splits, {"units": "1"})
-    data["loss_bayes"] = (("time", "split"), over_splits + 9, {"units": "nat"})
+    for name in ("loss_gibbs_nll", "loss_bayes"):
+        data[name] = (("time", "split"), over_splits + 9, {"units": "nat"})
     for name in ("information_input", "information_target"):
         value = 3 * depth * (1 - over_splits / 2)
         data[name] = (("time", "split"), value, {"units": "nat"})
@@ -62,7 +63,7 @@ def test_every_quantity_has_a_panel_and_its_line_holds_the_data():
     figure = curves_figure(curves())
     drawn = panels(figure)
     assert len(drawn) == 10
-    train, test = lines(drawn["Predictive loss (Bayes)"])
+    train, test, *_ = lines(drawn["Log-likelihood loss"])
     np.testing.assert_array_equal(train.get_ydata(), decay()[:-1] + 9)
     np.testing.assert_array_equal(test.get_ydata(), 0.1 + 0.9 * decay()[:-1] + 9)
     np.testing.assert_array_equal(train.get_xdata(), TIMES[:-1])
@@ -78,14 +79,14 @@ def test_train_and_test_differ_by_line_style_in_every_panel():
 def test_bits_divide_nats_by_log_two_and_leave_the_rest():
     nats, bits = panels(curves_figure(curves())), panels(curves_figure(curves(), bits=True))
     for title, factor, label in (
-        ("Predictive loss (Bayes)", np.log(2), "loss (bit)"),
+        ("Log-likelihood loss", np.log(2), "loss (bit)"),
         ("Bias and variance", 1.0, None),
     ):
         np.testing.assert_allclose(
             lines(bits[title])[0].get_ydata() * factor, lines(nats[title])[0].get_ydata(), rtol=1e-15
         )
         assert label is None or bits[title].get_ylabel() == label
-    assert nats["Predictive loss (Bayes)"].get_ylabel() == "loss (nat)"
+    assert nats["Log-likelihood loss"].get_ylabel() == "loss (nat)"
     assert "bit" not in bits["Speed and Fisher trace"].get_ylabel()
 
 
@@ -128,7 +129,8 @@ def test_several_depths_have_one_colour_each_in_one_panel_a_quantity():
     assert len(drawn) == len(NAMES)
     depths = lines(drawn["Energy of the path"])
     assert len({line.get_color() for line in depths}) == 3
-    assert {text.get_text() for text in figure.axes[-1].get_legend().get_texts()} >= {"depth 1", "depth 2", "depth 3"}
+    legends = [axes.get_legend() for axes in figure.axes if axes.get_legend()] + list(figure.legends)
+    assert {text.get_text() for text in legends[-1].get_texts()} >= {"depth 1", "depth 2", "depth 3"}
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
@@ -182,6 +184,15 @@ def test_failed_save_leaves_nothing_and_keeps_what_was_there(tmp_path):
         save_figure(curves_figure(curves()[["variance"]]), target)
     assert target.read_text() == "kept"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_values_that_fall_to_nothing_do_not_stretch_a_logarithmic_axis():
+    falling = curves()[["speed_squared"]]
+    falling["speed_squared"][-4:] = [1e-200, 1e-300, 0.0, 1e-310]
+    (axes,) = panels(curves_figure(falling)).values()
+    low, high = axes.get_ylim()
+    assert 1e-14 < low / high < 1e-11
+    assert not [line for line in axes.lines if line.get_marker() == "o"], "a marker below the axis is drawn"
 
 
 def test_nothing_to_draw_is_an_error():

@@ -1,0 +1,96 @@
+"""A table of information curves at a few times, for reading on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+from rich.console import Console
+from rich.table import Table
+
+_BOUNDS = ("_lower", "_upper", "_standard_error")
+
+
+def print_summary(console: Console, curves: xr.Dataset, bits: bool = False, title: str = "") -> None:
+    """Print the summary of curves of one depth with as many times as fit, from seven down to two.
+
+    Args:
+        console: where to print it.
+        curves: dimensions time and, where it applies, split.
+        bits: show what is in nats in bits.
+        title: a line above the table.
+    """
+    tables = [summary_table(curves, bits, columns, title) for columns in range(7, 1, -1)]
+    boundless = console.options.update(max_width=10_000)  # measured within the console, a table always fits
+    fitting = [table for table in tables if console.measure(table, options=boundless).maximum <= console.width]
+    console.print(fitting[0] if fitting else tables[-1], highlight=False)
+
+
+def summary_table(curves: xr.Dataset, bits: bool = False, columns: int = 5, title: str = "") -> Table:
+    """Lay out every quantity at a few times, training and test inputs on rows of their own.
+
+    Args:
+        curves: curves of one depth; dimensions time and, where it applies, split.
+        bits: show what is in nats in bits.
+        columns: how many times, spread evenly over the grid; the last is the last of the grid.
+        title: a line above the table.
+
+    Returns:
+        A table whose cells hold value ± standard error where there is one, and whose rows name their unit.
+    """
+    chosen = _chosen_times(curves["time"].values, columns)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for heading in ("quantity", "inputs", "unit"):
+        table.add_column(heading, no_wrap=True)
+    for time in curves["time"].values[chosen]:
+        table.add_column("t = ∞" if np.isinf(time) else f"t = {time:.3g}", justify="right", no_wrap=True)
+    for cells in _rows(curves, chosen, bits):
+        table.add_row(*cells)
+    return table
+
+
+def _chosen_times(times: np.ndarray, columns: int) -> np.ndarray:
+    """Indices of evenly spread times, infinity apart from the even spread of the finite ones."""
+    last = len(times) - 1
+    if np.isinf(times[-1]) and columns > 1 and last > 0:
+        return np.unique(np.append(np.linspace(0, last - 1, columns - 1).round().astype(int), last))
+    return np.unique(np.linspace(0, last, columns).round().astype(int))
+
+
+def _rows(curves: xr.Dataset, chosen: np.ndarray, bits: bool) -> Iterator[list[str]]:
+    for name in (str(key) for key in curves.data_vars):
+        if name.endswith(_BOUNDS) or (set(curves[name].dims) - {"time", "split"}):
+            continue
+        array = curves[name]
+        unit = str(array.attrs.get("units", ""))
+        in_bits = bits and unit == "nat"
+        scale = np.log(2.0) if in_bits else 1.0
+        error = curves.get(f"{name}_standard_error")
+        splits = [str(split) for split in array["split"].values] if "split" in array.dims else [""]
+        for order, split in enumerate(splits):
+            values = _at(array, split, chosen) / scale
+            errors = _at(error, split, chosen) / scale if error is not None else np.zeros(len(values))
+            label = name if order == 0 else ""
+            shown = "bit" if in_bits else "" if unit == "1" else unit
+            yield [label, split, shown if order == 0 else "", *map(_cell, values, errors)]
+
+
+def _at(array: xr.DataArray, split: str, chosen: np.ndarray) -> np.ndarray:
+    if "split" in array.dims:
+        array = array.sel(split=split)
+    if "time" not in array.dims:
+        return np.full(len(chosen), float(array))
+    return np.asarray(array.values, dtype=float)[chosen]
+
+
+def _cell(value: float, error: float) -> str:
+    """Four digits where the error is too small to touch them, else as many as an error of two digits supports."""
+    if np.isnan(value):
+        return "-"
+    if np.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if not (np.isfinite(error) and error > max(1e-5 * abs(value), 1e-9)):
+        return f"{value:.4g}"
+    places = max(0, 1 - int(np.floor(np.log10(error))))
+    return f"{value:.{places}f} ± {error:.{places}f}"
