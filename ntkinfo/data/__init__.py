@@ -1,1 +1,29 @@
 """Data sets: bundled, synthetic, from files."""
+
+from ntkinfo.data.bundled import breast_cancer, diabetes, digits, wine
+from ntkinfo.data.files import csv, idx, mat, npz, parquet
+from ntkinfo.data.icosahedral_rule import TwelveBitRule, twelve_bit, twelve_bit_rule
+from ntkinfo.data.preparation import Preparation
+from ntkinfo.data.registry import describe, load
+from ntkinfo.data.synthetic import GaussianPair, gaussian_pair, teacher_gp
+
+__all__ = [
+    "GaussianPair",
+    "Preparation",
+    "TwelveBitRule",
+    "breast_cancer",
+    "csv",
+    "describe",
+    "diabetes",
+    "digits",
+    "gaussian_pair",
+    "idx",
+    "load",
+    "mat",
+    "npz",
+    "parquet",
+    "teacher_gp",
+    "twelve_bit",
+    "twelve_bit_rule",
+    "wine",
+]

@@ -1,0 +1,127 @@
+"""Named arrays from NPZ and MATLAB files; nothing pickled is ever read."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ntkinfo.core import checks
+from ntkinfo.data.input_files import FilePath, existing_file, fits_in_memory
+
+SPLIT_FIELDS = ("x_train", "y_train", "x_test", "y_test")
+POOL_FIELDS = ("x", "y")
+
+
+def read_npz(path: FilePath) -> dict[str, np.ndarray]:
+    """Read x_train, y_train, x_test, y_test, or x and y, from an NPZ file; other fields are left alone.
+
+    Args:
+        path: the file, as `numpy.savez` or `numpy.savez_compressed` writes it.
+
+    Returns:
+        The arrays by field name.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not an NPZ file, missing fields, an object array, damaged or cut data, or more than free memory.
+    """
+    place = existing_file(path)
+    if not zipfile.is_zipfile(place):
+        raise ValueError(f"{place} is not an NPZ file (a zip archive), or is cut short; write it with numpy.savez")
+    with zipfile.ZipFile(place) as archive:
+        present = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        wanted = _wanted_fields(place, list(present))
+        fits_in_memory(place, sum(archive.getinfo(present[field]).file_size for field in wanted))
+        return {field: _read_member(archive, present[field], place, field) for field in wanted}
+
+
+def read_mat(path: FilePath, fields: Sequence[str]) -> dict[str, np.ndarray]:
+    """Read named matrices from a MATLAB file of version 5 (or 4).
+
+    Args:
+        path: the file.
+        fields: names of the variables.
+
+    Returns:
+        The matrices by name, as MATLAB holds them (at least two dimensions).
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not such a file, missing variables, or variables that are not dense real numbers.
+    """
+    from scipy import io
+    from scipy.io.matlab import MatReadError
+
+    place = existing_file(path)
+    try:
+        present = [name for name, _, _ in io.whosmat(place)]
+        content = io.loadmat(place, variable_names=list(fields))
+    except NotImplementedError as error:
+        raise ValueError(f"{place} is a MATLAB 7.3 file; save it again in MATLAB with the option '-v7'") from error
+    except (MatReadError, ValueError, TypeError, EOFError, OSError, IndexError, KeyError, zlib.error) as error:
+        raise ValueError(f"{place} is not a MATLAB file of version 5, or is damaged ({error})") from error
+    missing = [field for field in fields if field not in content]
+    if missing:
+        raise ValueError(
+            f"{place} has no variable {missing[0]!r}{checks.suggestion(missing[0], present)}; "
+            f"it has {', '.join(present) or 'none'}"
+        )
+    for field in fields:
+        _check_numeric(place, field, content[field])
+    return {field: content[field] for field in fields}
+
+
+def _wanted_fields(place: Path, present: Sequence[str]) -> tuple[str, ...]:
+    wanted = SPLIT_FIELDS if any(field in present for field in SPLIT_FIELDS) else POOL_FIELDS
+    missing = [field for field in wanted if field not in present]
+    if missing:
+        raise ValueError(
+            f"{place} lacks the field(s) {', '.join(missing)}; it has {', '.join(present) or 'none'}, and needs "
+            f"{', '.join(SPLIT_FIELDS)} or {', '.join(POOL_FIELDS)}"
+        )
+    return wanted
+
+
+def _read_member(archive: zipfile.ZipFile, member: str, place: Path, field: str) -> np.ndarray:
+    try:
+        with archive.open(member) as stream:
+            _check_header(stream, archive.getinfo(member).file_size, place, field)
+        with archive.open(member) as stream:
+            array = np.lib.format.read_array(stream, allow_pickle=False)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise ValueError(f"{place}: the field {field} is damaged ({error}); write the file again") from error
+    return array
+
+
+def _check_header(stream, size: int, place: Path, field: str) -> None:
+    try:
+        version = np.lib.format.read_magic(stream)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(stream)
+    except ValueError as error:
+        raise ValueError(f"{place}: the field {field} is not a numpy array ({error})") from error
+    if dtype.hasobject:
+        raise ValueError(
+            f"{place}: the field {field} is a pickled object array, which is never read because reading it can run "
+            "any code; save it as plain numbers or text"
+        )
+    if dtype.kind not in "iufbU":
+        raise ValueError(f"{place}: the field {field} holds {dtype}; it must hold real numbers or text")
+    if math.prod(shape) * dtype.itemsize != size - stream.tell():
+        raise ValueError(
+            f"{place}: the field {field} declares shape {shape} of {dtype}, "
+            f"{math.prod(shape) * dtype.itemsize} bytes, and holds {size - stream.tell()}"
+        )
+
+
+def _check_numeric(place: Path, field: str, array: object) -> None:
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iufbU":
+        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
+        raise ValueError(f"{place}: the variable {field} holds {kind}; it must be a dense matrix of real numbers")
+    if array.size == 0:
+        raise ValueError(f"{place}: the variable {field} is empty (shape {array.shape})")

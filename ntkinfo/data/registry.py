@@ -1,0 +1,134 @@
+"""Every data set by name, with its options: what the command line and the configuration file use."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ntkinfo.core import checks
+from ntkinfo.core.records import Dataset
+from ntkinfo.data import bundled, files, icosahedral_rule, synthetic
+from ntkinfo.data.preparation import Preparation
+
+REQUIRED = inspect.Parameter.empty
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a data set.
+
+    Args:
+        name: the keyword.
+        default: its default; REQUIRED where there is none.
+        meaning: one line.
+    """
+
+    name: str
+    default: Any
+    meaning: str
+
+    @property
+    def required(self) -> bool:
+        """Whether the option must be given."""
+        return self.default is REQUIRED
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One data set of the registry: its loader and the preparation it starts from (None: it takes none)."""
+
+    loader: Callable[..., Dataset]
+    preparation: Preparation | None
+
+    @property
+    def meaning(self) -> str:
+        """The first line of the loader's description."""
+        return (inspect.getdoc(self.loader) or "").split("\n")[0]
+
+    @property
+    def options(self) -> dict[str, Option]:
+        """Every option by name, in the order of the loader's arguments."""
+        found = {}
+        for parameter in inspect.signature(self.loader).parameters.values():
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
+                found[parameter.name] = Option(parameter.name, parameter.default, MEANINGS[parameter.name])
+        if self.preparation is not None:
+            for field in fields(self.preparation):
+                found[field.name] = Option(field.name, getattr(self.preparation, field.name), MEANINGS[field.name])
+        return found
+
+
+ENTRIES: Mapping[str, Entry] = {
+    "digits": Entry(bundled.digits, bundled.DEFAULTS["digits"]),
+    "breast_cancer": Entry(bundled.breast_cancer, bundled.DEFAULTS["breast_cancer"]),
+    "diabetes": Entry(bundled.diabetes, bundled.DEFAULTS["diabetes"]),
+    "wine": Entry(bundled.wine, bundled.DEFAULTS["wine"]),
+    "gaussian": Entry(synthetic.gaussian_pair, None),
+    "twelve_bit": Entry(icosahedral_rule.twelve_bit, icosahedral_rule.TWELVE_BIT_DEFAULTS),
+    "idx": Entry(files.idx, files.IDX_DEFAULTS),
+    "npz": Entry(files.npz, files.FILE_DEFAULTS),
+    "csv": Entry(files.csv, files.FILE_DEFAULTS),
+    "parquet": Entry(files.parquet, files.FILE_DEFAULTS),
+    "mat": Entry(files.mat, files.FILE_DEFAULTS),
+}
+
+MEANINGS: Mapping[str, str] = {
+    "n_train": "training inputs; left out: all that there are, or that n_test leaves",
+    "n_test": "test inputs; left out: all that there are, or that n_train leaves",
+    "seed": "fixes the split, the noise and any draw",
+    "targets": "one-hot (centred), parity (-1 even, +1 odd), pair (-1 first, +1 second class) or regression",
+    "classes": "names of the classes to keep, in order; empty keeps all",
+    "label_noise": "probability of a replaced label; for regression the standard deviation of added noise",
+    "noisy_test": "put the noise on the test part too",
+    "standardise": "shift and scale inputs with the mean and deviation of the training part",
+    "standardise_by": "feature (each on its own) or all (one mean and deviation, usual for pixels)",
+    "standardise_targets": "shift and scale regression targets with the training part's mean and deviation",
+    "images": "keep inputs as height x width x channels",
+    "correlations": "canonical correlations, strictly between -1 and 1",
+    "dims": "dimensions of X and of Y",
+    "image_file": "IDX file of the images (of the training part, if test files are given)",
+    "label_file": "IDX file of their labels",
+    "test_image_file": "IDX file of the test images",
+    "test_label_file": "IDX file of the test labels",
+    "path": "the file",
+    "target": "column with the answers; for regression also several",
+    "features": "columns with the inputs; empty takes all that are not targets",
+    "delimiter": "character between cells",
+    "inputs": "variable with the inputs",
+    "answers": "variable with the answers",
+}
+
+
+def load(name: str, **options: Any) -> Dataset:
+    """Load a data set by its name.
+
+    Args:
+        name: one of the names in `describe()`.
+        **options: that data set's options.
+
+    Returns:
+        The data.
+
+    Raises:
+        ValueError: an unknown name or option (with the nearest known one), a required option that is missing, or
+            what the loader itself refuses.
+    """
+    checks.choice("data", name, ENTRIES)
+    known = ENTRIES[name].options
+    for option in options:
+        checks.choice(f"option of the data {name!r}", option, known)
+    missing = [option.name for option in known.values() if option.required and option.name not in options]
+    if missing:
+        raise ValueError(f"the data {name!r} needs the option(s) {', '.join(missing)}")
+    return ENTRIES[name].loader(**options)
+
+
+def describe() -> dict[str, dict[str, Option]]:
+    """Every data set's options.
+
+    Returns:
+        For each name its options by name, each with default and meaning.
+    """
+    return {name: entry.options for name, entry in ENTRIES.items()}
