@@ -54,18 +54,17 @@ def _squared_distances(rows: Float[Array, "a C"], columns: Float[Array, "b C"]) 
 def _bhattacharyya(
     squared: Float[Array, "a b"], own: Float[Array, "a 1"], other: Float[Array, "1 b"], outputs: int
 ) -> Float[Array, "a b"]:
-    """-log of the integral of sqrt(p q); the variances enter through log1p, exact where they are nearly equal."""
+    """-log of the integral of sqrt(p q); exactly 0 for equal components."""
     xp = namespace(squared, own, other)
     mean_variance = 0.5 * (own + other)
-    gap = xp.sqrt(own) - xp.sqrt(other)
-    widths = xp.log1p(gap * gap / (2 * xp.sqrt(own) * xp.sqrt(other)))
+    widths = xp.log(mean_variance) - (0.5 * xp.log(own) + 0.5 * xp.log(other))
     return squared / (8 * mean_variance) + 0.5 * outputs * widths
 
 
 def _relative_entropy(
     squared: Float[Array, "a b"], own: Float[Array, "a 1"], other: Float[Array, "1 b"], outputs: int
 ) -> Float[Array, "a b"]:
-    """KL(own || other)."""
+    """KL(own || other); exactly 0 for equal components."""
     xp = namespace(squared, own, other)
-    excess = (own - other) / other
-    return 0.5 * (squared / other + outputs * (excess - xp.log1p(excess)))
+    widths = (own - other) / other - (xp.log(own) - xp.log(other))
+    return 0.5 * (squared / other + outputs * widths)

@@ -92,7 +92,8 @@ def entropy_quadrature(
     Raises:
         ValueError: variances that are not above zero, weights that do not sum to one, a tolerance below 1e-13.
 
-    Fails when standard deviations lie below about 1e-150 (their densities overflow).
+    Fails when standard deviations lie below about 1e-150 (their densities overflow), or when distinct means with narrow
+    widths lie closer than about 1e-29 of the whole extent.
     Source: theory §3 (a).
     """
     checks.positive("tolerance", tolerance)
@@ -140,7 +141,7 @@ def _integrate(components: _Components, tolerance: float) -> tuple[float, float]
         value, defect, opened = _close(level, tolerance, floor, extra >= DEEPEST)
         entropy, error = entropy + value, error + defect
         level = _halve(level, components, opened)
-    return entropy, error + _truncation(components) + 1e-15 * abs(entropy)
+    return entropy, float(error + _truncation(components) + 1e-15 * abs(entropy))
 
 
 def _root(components: _Components) -> _Level:

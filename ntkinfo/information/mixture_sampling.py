@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy.special import gammainc
 
 from ntkinfo.core.arrays import Array, namespace, to_numpy
 
@@ -37,6 +38,24 @@ class SampledInformation:
     label: Sampled | None
 
 
+def with_unseen(sampled: Sampled, gap: float, draws: int) -> Sampled:
+    """Add to the standard error what so few draws cannot show between components that are nearly separated.
+
+    The information falls short of its ceiling, the entropy of the weights, by E log(1 + T) with T the density of all
+    other components relative to the draw's own; that is at most about the ceiling's gap to the Bhattacharyya lower
+    bound, since log(1 + T) <= sqrt(T). Where the gap is below one in `draws`, no draw may have met an overlap at
+    all, and the scatter says nothing about it. Once the draws are many times one over the gap, the addition fades out.
+
+    Args:
+        sampled: the average.
+        gap: entropy of the weights less the pairwise lower bound, in nats.
+        draws: how many draws were made in all.
+    """
+    gap = max(gap, 0.0)
+    unseen = min(gap, 1 / draws) * float(np.exp(-draws * gap / 30))
+    return Sampled(sampled.value, float(np.hypot(sampled.standard_error, unseen)))
+
+
 def default_samples(components: int) -> int:
     """Draws per component that make about 6144 in all: a standard error below 0.01 nats or so; even, at least 4."""
     return max(4, 2 * -(-3072 // components))
@@ -53,8 +72,8 @@ def sample_information(
     """Stratified Monte Carlo: the same number of draws from every component, in antithetic pairs.
 
     Every average is of a log ratio in which the component's own log density cancels, so nothing is left to sample when
-    the components are identical or far apart. The squared length of the noise, whose mean is known, is a control
-    variate; its coefficient is fitted to the same draws, a bias of order 1 / (m samples), far below the standard error.
+    the components are identical or far apart. Functions of the length of the noise, whose means are known, are control
+    variates.
 
     Args:
         mean: centres of the components, (m, C).
@@ -168,31 +187,55 @@ def _averages(
 def _controls(
     squared_noise: Float[np.ndarray, "m s"], outputs: int, log_variance: Float[np.ndarray, " m"]
 ) -> Float[np.ndarray, "4 m h"]:
-    """Functions of each pair's squared noise less their exact means, alone and times the component's log width.
+    """Functions of each pair's squared noise whose means are 0, alone and times the component's log width.
 
-    The squared noise is chi-squared with C degrees of freedom: mean C, variance 2C.
+    The squared noise is chi-squared with C degrees of freedom: its excess over C, and the second Legendre polynomial of
+    its distribution function, which is bounded (the square of the excess has tails too heavy to fit slopes with).
     """
-    excess = squared_noise[:, : squared_noise.shape[1] // 2] - outputs
+    squared = squared_noise[:, : squared_noise.shape[1] // 2]
+    place = 2 * gammainc(0.5 * outputs, 0.5 * squared) - 1
     width = (log_variance - np.mean(log_variance))[:, None]
-    square = excess * excess - 2 * outputs
-    return np.stack([excess, excess * width, square, square * width])
+    excess, curve = squared - outputs, 1.5 * place * place - 0.5
+    return np.stack([excess, excess * width, curve, curve * width])
 
 
 def _stratified(
     values: Float[np.ndarray, "m s"], weights: Float[np.ndarray, " m"], controls: Float[np.ndarray, "4 m h"]
 ) -> Sampled:
-    """Weighted average over components of the average over antithetic pairs, corrected by the control variates."""
-    half = controls.shape[2]
+    """Weighted average over components of the average over antithetic pairs, corrected by the control variates.
+
+    The slopes of one half of the draws are fitted on the other half, so that the correction adds no bias. The variance
+    is raised by one standard error of its own, which matters where few draws carry it.
+    """
+    m, half = controls.shape[1:]
     pairs = 0.5 * (values[:, :half] + values[:, half:])
     if not np.all(np.isfinite(pairs)):
         return Sampled(float(np.sum(weights * np.mean(pairs, axis=1))), np.inf)
-    scaled = (weights[:, None] * (pairs - np.mean(pairs, axis=1, keepdims=True))).ravel()
-    columns = weights[None, :, None] * (controls - np.mean(controls, axis=2, keepdims=True))
+    # Within a component there may be too few pairs to part; then the components themselves are parted.
+    parity = np.arange(half)[None, :] % 2 if half >= 8 else np.arange(m)[:, None] % 2
+    first = np.broadcast_to(parity == 0, (m, half))
+    corrected = pairs - np.where(
+        first,
+        np.tensordot(_slopes(pairs, weights, controls, ~first), controls, 1),
+        np.tensordot(_slopes(pairs, weights, controls, first), controls, 1),
+    )
+    means = np.mean(corrected, axis=1, keepdims=True)
+    squares = (weights[:, None] * (corrected - means)) ** 2 / (half * (half - 1))
+    variance = np.sum(squares) + np.sqrt(np.sum(squares * squares))
+    value = float(np.sum(weights * means[:, 0]))
+    return Sampled(value, float(np.hypot(np.sqrt(variance), ROUNDING * (1 + abs(value)))))
+
+
+def _slopes(
+    pairs: Float[np.ndarray, "m h"],
+    weights: Float[np.ndarray, " m"],
+    controls: Float[np.ndarray, "4 m h"],
+    chosen: Bool[np.ndarray, "m h"],
+) -> Float[np.ndarray, " 4"]:
+    """Least squares of the chosen pairs on their controls, both less their means within components."""
+    number = np.maximum(np.sum(chosen, axis=1, keepdims=True), 1)
+    scale = weights[:, None] * chosen
+    wanted = scale * (pairs - np.sum(pairs * chosen, axis=1, keepdims=True) / number)
+    columns = scale * (controls - np.sum(controls * chosen, axis=2, keepdims=True) / number)
     columns = columns.reshape(len(controls), -1)
-    slopes = np.linalg.lstsq(columns @ columns.T, columns @ scaled, rcond=1e-12)[0]
-    value = np.sum(weights[:, None] * (pairs - np.tensordot(slopes, controls, 1))) / half
-    left = scaled - slopes @ columns
-    fitted = len(slopes) / max(len(weights) * (half - 1), 1)
-    variance = np.sum(left * left) / (half * (half - 1)) / max(1 - fitted, 0.1)
-    rounding = ROUNDING * (1 + abs(float(value)))
-    return Sampled(float(value), float(np.hypot(np.sqrt(variance), rounding)))
+    return np.linalg.lstsq(columns @ columns.T, columns @ wanted.ravel(), rcond=1e-12)[0]

@@ -12,7 +12,13 @@ from ntkinfo.core.arrays import Array, namespace, to_numpy
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.mixture_bounds import pairwise_information
 from ntkinfo.information.mixture_quadrature import entropy_quadrature
-from ntkinfo.information.mixture_sampling import Sampled, SampledInformation, default_samples, sample_information
+from ntkinfo.information.mixture_sampling import (
+    Sampled,
+    SampledInformation,
+    default_samples,
+    sample_information,
+    with_unseen,
+)
 from ntkinfo.information.noiseless import Noiseless, discrete_entropy, discrete_information, split_noiseless
 
 
@@ -230,8 +236,12 @@ def _noisy_information(
     labels = None if classes is None else np.unique(classes[split.noisy], return_inverse=True)[1].reshape(-1)
     xp = namespace(mean, variance)
     weights = xp.full(len(mean), 1 / len(mean), dtype=variance.dtype)
-    sampled = sample_information(mean, variance, weights, labels, samples, random) if samples else None
     lower, upper = pairwise_information(mean, variance, weights)
+    sampled = sample_information(mean, variance, weights, labels, samples, random) if samples else None
+    if sampled is not None:
+        gap, draws = float(np.log(len(mean))) - lower, samples * len(mean)
+        label = None if sampled.label is None else with_unseen(sampled.label, gap, draws)
+        sampled = SampledInformation(with_unseen(sampled.component, gap, draws), sampled.others, label)
     label_bounds = (0.0, 0.0) if labels is None else _label_bounds(mean, variance, labels, lower, upper)
     if mean.shape[1] == 1 and tolerance is not None:
         values = _by_quadrature(to_numpy(mean)[:, 0], to_numpy(variance), labels, tolerance)
