@@ -9,8 +9,8 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
@@ -52,7 +52,7 @@ def read_idx(path: FilePath, magic: int) -> np.ndarray:
             raise ValueError(f"{place}: the gzip data is cut short or damaged ({error}); fetch it again") from error
 
 
-def _read(stream: IO[bytes] | gzip.GzipFile, place: Path, magic: int, most: int) -> np.ndarray:
+def _read(stream: BufferedIOBase, place: Path, magic: int, most: int) -> np.ndarray:
     _check_magic(stream.read(4), place, magic)
     shape = _shape(stream, place, _DIMENSIONS[magic])
     size = math.prod(shape)
@@ -83,7 +83,7 @@ def _check_magic(start: bytes, place: Path, magic: int) -> None:
         )
 
 
-def _shape(stream: IO[bytes] | gzip.GzipFile, place: Path, dimensions: int) -> tuple[int, ...]:
+def _shape(stream: BufferedIOBase, place: Path, dimensions: int) -> tuple[int, ...]:
     header = stream.read(4 * dimensions)
     if len(header) < 4 * dimensions:
         raise ValueError(f"{place} is cut short: it ends within the header")

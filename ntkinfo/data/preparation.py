@@ -228,10 +228,16 @@ def _answers(
     provenance = {"targets": preparation.targets, "label_noise": float(preparation.label_noise)}
     noise = [splits.generator(seed, stream) for stream in (splits.TRAIN_NOISE, splits.TEST_NOISE)]
     if not class_names:
+        if np.all(train == train[0]):
+            raise ValueError(
+                "the regression targets are the same for every training input: there is nothing to learn; take more "
+                "training inputs or another target"
+            )
         if preparation.standardise_targets:
             standardiser = Standardiser.fit(train)
             train, test = standardiser(train), standardiser(test)
             provenance["standardise_targets"] = "by column, fitted on the training part"
+            provenance["constant_targets_set_to_0"] = int(standardiser.constant.sum())
         train = splits.add_noise(train, preparation.label_noise, noise[0])
         if preparation.noisy_test:
             test = splits.add_noise(test, preparation.label_noise, noise[1])
