@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ntkinfo.core import checks
@@ -143,7 +147,10 @@ class WideResidual(Network):
             channels, strides = width * 2**group, 1 if group == 0 else 2
             stack.append(self._block(channels, strides, first=True))
             stack += [self._block(channels, 1, first=False) for _ in range(self.block_size - 1)]
-        return stax.serial(*stack, *_readout(self.readout), stax.Dense(outputs, **deviations(self)))
+        init_fn, apply_fn, kernel_fn = stax.serial(
+            *stack, *_readout(self.readout), stax.Dense(outputs, **deviations(self))
+        )
+        return init_fn, apply_fn, _without_branch_warning(kernel_fn)
 
     def _block(self, channels: int, strides: int, first: bool) -> tuple:
         stax, activation = load_stax(), resolve_activation(self.activation)
@@ -179,10 +186,78 @@ class WideResidual(Network):
         return array
 
 
-def _convolution(network: Any, channels: int, strides: int, padding: str) -> tuple:
-    return load_stax().Conv(
-        channels, (network.filter_size,) * 2, strides=(strides,) * 2, padding=padding, **deviations(network)
+def _convolution(network: Any, channels: int, strides: int, padding: Padding) -> tuple:
+    """`stax.Conv` with the covariance propagated by shifted sums.
+
+    `stax.Conv` propagates it by convolutions of one channel; XLA's CPU code for these reads outside its arrays where
+    they are padded, which now and then is a segmentation fault (seen with jax 0.10.2 on a processor with AVX-512).
+    """
+    stax, size = load_stax(), network.filter_size
+    init_fn, apply_fn, _ = stax.Conv(
+        channels, (size, size), strides=(strides, strides), padding=padding, **deviations(network)
     )
+    weight, bias = float(network.w_std) ** 2, float(network.b_std) ** 2
+
+    @stax.requires(batch_axis=0, channel_axis=3, diagonal_spatial=stax.Diagonal(output=stax.Bool.NO))
+    def kernel_fn(kernel, **kwargs):
+        axes = 1 if kernel.diagonal_spatial else 2
+        own = 1 if kernel.diagonal_batch else 2
+
+        def convolved(block, batch_axes):
+            if block.ndim == 0:  # the NTK before the first layer, a plain 0
+                return block
+            for axis in range(batch_axes, block.ndim, axes):
+                block = _window_means(block, tuple(range(axis, axis + axes)), size, strides, padding)
+            return weight * block
+
+        def covariance(block, batch_axes):
+            return None if block is None else convolved(block, batch_axes) + bias
+
+        nngp = covariance(kernel.nngp, 2)
+        return kernel.replace(
+            cov1=covariance(kernel.cov1, own),
+            cov2=covariance(kernel.cov2, own),
+            nngp=nngp,
+            ntk=None if kernel.ntk is None else convolved(kernel.ntk, 2) + nngp,
+            is_gaussian=True,
+            is_input=False,
+        )
+
+    return stax.layer(lambda: (init_fn, apply_fn, kernel_fn))()
+
+
+def _window_means(block: Any, axes: tuple[int, ...], size: int, strides: int, padding: Padding) -> Any:
+    """Means over `size` places that move along all the axes together, every `strides` places.
+
+    The axes are one spatial axis of both inputs, or of one where only equal positions are kept. Barriers keep XLA from
+    computing the padding and the earlier sums once for each of the places.
+    """
+    length = block.shape[axes[0]]
+    if padding != "VALID":
+        ((before, after),) = jax.lax.padtype_to_pads((length,), (size,), (strides,), "SAME")
+        pads = [(before, after) if axis in axes else (0, 0) for axis in range(block.ndim)]
+        block = jax.lax.optimization_barrier(jnp.pad(block, pads, mode="wrap" if padding == "CIRCULAR" else "constant"))
+        length += before + after
+    reach = strides * ((length - size) // strides) + 1
+    total = jnp.zeros((), block.dtype)
+    for shift in range(size):
+        place = tuple(
+            slice(shift, shift + reach, strides) if axis in axes else slice(None) for axis in range(block.ndim)
+        )
+        total = total + block[place]
+    return jax.lax.optimization_barrier(total / size)
+
+
+def _without_branch_warning(kernel_fn: Callable) -> Callable:
+    """Without the reminder that branches must be independent, as they are: each sum has a convolution in it."""
+
+    @functools.wraps(kernel_fn)
+    def quiet(*args, **kwargs):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="`FanIn` layers assume independent inputs")
+            return kernel_fn(*args, **kwargs)
+
+    return quiet
 
 
 def _readout(readout: str) -> list:
@@ -190,7 +265,7 @@ def _readout(readout: str) -> list:
     if readout == "global_average_pool":
         return [stax.GlobalAvgPool()]
     if readout == "average_pool":
-        return [_average_pool(), stax.Flatten()]
+        return [stax.AvgPool((2, 2), strides=(2, 2)), stax.Flatten()]
     return [stax.Flatten()]
 
 
@@ -217,46 +292,3 @@ def _check_sides(name: str, shape: tuple[int, ...], sides: tuple[int, ...], read
             f"{name} has shape {shape}; the layers leave an image of {max(sides[0], 0)} x {max(sides[1], 0)} and the "
             f"{readout} readout needs at least {least} x {least}: take larger images, fewer layers or SAME padding"
         )
-
-
-def _average_pool() -> tuple:
-    """Means over windows of 2 x 2; an odd last row or column is left out.
-
-    Written with reshapes because the windowed sum behind `stax.AvgPool` crashes inside a compiled kernel on the CPU (a
-    segmentation fault with jax 0.10.2 when it follows a convolution and an activation).
-    """
-    stax = load_stax()
-
-    def init_fn(rng, shape):
-        return (shape[0], shape[1] // 2, shape[2] // 2, shape[3]), ()
-
-    def apply_fn(params, inputs, **kwargs):
-        return _pooled(inputs, (1, 2))
-
-    @stax.requires(batch_axis=0, channel_axis=-1, diagonal_spatial=stax.Diagonal(input=stax.Bool.MAYBE))
-    def kernel_fn(kernel, **kwargs):
-        def pool(block, batch_axes):
-            if block is None or block.ndim == 0:
-                return block
-            means = _pooled(jax.lax.optimization_barrier(block), tuple(range(batch_axes, block.ndim)))
-            # With the covariance of equal positions alone the four positions of a window count as independent.
-            return means / 4 if kernel.diagonal_spatial else means
-
-        own = 1 if kernel.diagonal_batch else 2
-        return kernel.replace(
-            cov1=pool(kernel.cov1, own),
-            cov2=pool(kernel.cov2, own),
-            nngp=pool(kernel.nngp, 2),
-            ntk=pool(kernel.ntk, 2),
-        )
-
-    return stax.layer(lambda: (init_fn, apply_fn, kernel_fn))()
-
-
-def _pooled(array: Any, axes: tuple[int, ...]) -> Any:
-    """The array with every one of the axes averaged in pairs."""
-    for axis in axes:
-        pairs = array.shape[axis] // 2
-        cut = array[(slice(None),) * axis + (slice(0, 2 * pairs),)]
-        array = cut.reshape(*cut.shape[:axis], pairs, 2, *cut.shape[axis + 1 :]).mean(axis + 1)
-    return array
