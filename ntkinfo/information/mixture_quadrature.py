@@ -22,6 +22,7 @@ from ntkinfo.core.records import Estimate
 NODES = 16
 SMALLEST_TOLERANCE = 1e-13
 DEEPEST = 60  # halvings after the last component has entered; a cell that still disagrees is counted in the error
+RESOLVED = 1e-28  # of the extent: the closest narrow components that double-double positions tell apart
 PAIRS_AT_ONCE = 1 << 17
 
 
@@ -92,8 +93,8 @@ def entropy_quadrature(
     Raises:
         ValueError: variances that are not above zero, weights that do not sum to one, a tolerance below 1e-13.
 
-    Fails when standard deviations lie below about 1e-150 (their densities overflow), or when distinct means with narrow
-    widths lie closer than about 1e-29 of the whole extent.
+    Fails when standard deviations lie below about 1e-150 (their densities overflow). Narrow components at distinct
+    means closer than 1e-28 of the whole extent cannot be told apart: the error then contains log m for each of them.
     Source: theory §3 (a).
     """
     checks.positive("tolerance", tolerance)
@@ -141,7 +142,8 @@ def _integrate(components: _Components, tolerance: float) -> tuple[float, float]
         value, defect, opened = _close(level, tolerance, floor, extra >= DEEPEST)
         entropy, error = entropy + value, error + defect
         level = _halve(level, components, opened)
-    return entropy, float(error + _truncation(components) + 1e-15 * abs(entropy))
+    error += _truncation(components) + _unresolved(components) + 1e-15 * abs(entropy)
+    return entropy, float(error)
 
 
 def _root(components: _Components) -> _Level:
@@ -235,6 +237,17 @@ def _halve(level: _Level, components: _Components, opened: np.ndarray) -> _Level
         remainder[reached],
         np.concatenate([opened[:, :NODES], opened[:, NODES:]]),
     )
+
+
+def _unresolved(components: _Components) -> float:
+    """What it can matter that positions hold about 100 bits of the whole extent: log m for each component concerned."""
+    extent = float(np.ptp(components.mean)) + float(np.max(components.std))
+    gap = np.diff(components.mean)
+    narrow = np.minimum(components.std[1:], components.std[:-1]) < RESOLVED * extent
+    close = (gap > 0) & (gap < RESOLVED * extent) & narrow
+    concerned = np.concatenate([close, [False]]) | np.concatenate([[False], close])
+    weights = components.height * components.std * np.sqrt(2 * np.pi)
+    return float(np.sum(weights[concerned])) * float(np.log(len(weights)))
 
 
 def _truncation(components: _Components) -> float:

@@ -75,7 +75,7 @@ def discrete_entropy(symbols: Int[np.ndarray, " m"]) -> float:
     """Entropy in nats of the empirical law of whole numbers from 0, (m,)."""
     share = np.bincount(symbols) / len(symbols)
     share = share[share > 0]
-    return float(-np.sum(share * np.log(share)))
+    return float(0.0 - np.sum(share * np.log(share)))
 
 
 def discrete_information(first: Int[np.ndarray, " m"], second: Int[np.ndarray, " m"]) -> float:

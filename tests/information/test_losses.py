@@ -1,7 +1,9 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
+from ntkinfo.core.arrays import float64
 from ntkinfo.information.calibration import calibration
 from ntkinfo.information.losses import check_law, closed_form, wrong_class
 from ntkinfo.information.member_error import error_member
@@ -110,6 +112,20 @@ def test_calibration_without_variance():
     result = calibration(np.zeros((1, 2, 2)), np.zeros((1, 2)), np.array([[0.0, 1], [-1, 0]]), bins=2)
     np.testing.assert_allclose(result.coverage, 0.5)
     np.testing.assert_allclose(result.histogram, [[0.25, 0.75]])
+
+
+def test_jax_arrays_give_the_same_numbers():
+    mean, variance, targets, labels = random_law(t=2)
+    variance[0, :2] = 0
+    with float64():
+        device = [jnp.asarray(array) for array in (mean, variance, targets, labels)]
+        losses = closed_form(*device)
+        error = error_member(device[0], device[1], device[3])
+        measured = calibration(*device[:3])
+    for name, values in closed_form(mean, variance, targets, labels).items():
+        np.testing.assert_allclose(losses[name], values, rtol=1e-13)
+    np.testing.assert_allclose(error.value, error_member(mean, variance, labels).value, rtol=1e-12)
+    np.testing.assert_allclose(measured.histogram, calibration(mean, variance, targets).histogram)
 
 
 def test_bad_input():

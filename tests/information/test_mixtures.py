@@ -62,13 +62,22 @@ def test_quadrature_against_dense_trapezoid():
 
 
 def test_quadrature_of_scales_that_do_not_meet():
-    """Three components within 1e-28 of 0, one at -1: the entropy by the chain rule from the magnified three."""
-    scale = 2.0**-95
+    """Three components within 1e-25 of 0, one at -1: the entropy by the chain rule from the magnified three."""
+    scale = 2.0**-85
     three = entropy_quadrature(np.array([0.0, 1, 3]), np.ones(3), tolerance=1e-12)
     result = entropy_quadrature(np.array([0, 1 * scale, 3 * scale, -1]), np.full(4, scale**2), tolerance=1e-12)
     one = 0.5 * np.log(2 * np.pi * np.e)
     expected = 0.75 * three.value + 0.25 * one + np.log(scale) - 0.75 * np.log(0.75) - 0.25 * np.log(0.25)
     assert abs(result.value - expected) <= result.standard_error + three.standard_error < 1e-12
+
+
+def test_scales_beyond_double_double_are_owned_up_to():
+    """Two components 1e-40 apart beside one at 1 are taken for coincident: the stated error covers that."""
+    mean, variance = np.array([0, 1e-40, 1]), np.full(3, 1e-100)
+    exact = np.log(3) + 0.5 * np.log(2 * np.pi * np.e * 1e-100)
+    result = entropy_quadrature(mean, variance)
+    assert abs(result.value - exact) <= result.standard_error
+    assert result.standard_error > 0.1
 
 
 def test_many_narrow_components():
