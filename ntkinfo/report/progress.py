@@ -6,7 +6,7 @@ import signal
 import time
 from collections.abc import Iterable, Iterator
 from types import FrameType, TracebackType
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
@@ -40,7 +40,7 @@ class Interruptible:
     def __init__(self, track: Track):
         self._track, self._requested, self._before = track, False, signal.SIG_DFL
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Interruptible:
         self._before = signal.signal(signal.SIGINT, self._remember)
         return self
 
@@ -83,7 +83,7 @@ class ConsoleProgress:
         ]
         self._bars = _Patient(*columns, console=console, transient=True)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> ConsoleProgress:
         if self._console.is_terminal:
             self._bars.start()
         return self
@@ -91,7 +91,8 @@ class ConsoleProgress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._bars.stop()
+        if self._console.is_terminal:  # elsewhere rich would print an empty line
+            self._bars.stop()
 
     def __call__(self, items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
         """Yield every item once, in order."""

@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 
 class ResultsFolder:
@@ -27,7 +26,7 @@ class ResultsFolder:
         self.folder = Path(folder).absolute()
         self._made: list[Path] = []
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> ResultsFolder:
         try:
             missing = [place for place in (self.folder, *self.folder.parents) if not place.exists()]
             for place in reversed(missing):

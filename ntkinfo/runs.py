@@ -1,0 +1,215 @@
+"""One run of `ntkinfo curves`: from the configuration to the folder of results."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+from rich.console import Console
+from rich.markup import escape
+
+from ntkinfo import assembly
+from ntkinfo.cli import report
+from ntkinfo.config import Config, ConfigError, Problem, dump_config, load_config
+from ntkinfo.core.progress import Track, silent
+from ntkinfo.core.records import Dataset
+from ntkinfo.information import curves as information
+from ntkinfo.report.figures import curves_figure, save_figure
+from ntkinfo.report.progress import ConsoleProgress, Interruptible
+from ntkinfo.report.results import ResultsFolder
+from ntkinfo.report.series import panels
+from ntkinfo.report.summary import print_summary
+
+DONE, FAILED, INTERRUPTED = 0, 2, 130
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What only the command line says.
+
+    Args:
+        overwrite: replace results that are already in the folder.
+        quiet: show neither progress nor summary.
+        traceback: let errors through with their traceback.
+    """
+
+    overwrite: bool = False
+    quiet: bool = False
+    traceback: bool = False
+
+
+def run_curves(path: str | None, given: Mapping[str, Any], problems: Sequence[Problem], switches: Switches) -> int:
+    """Compute information curves as a TOML file and flags ask for, and write them with figure and configuration.
+
+    Args:
+        path: a TOML file, or None.
+        given: values of flags by flag name.
+        problems: what is wrong with the command line itself.
+        switches: what only the command line says.
+
+    Returns:
+        The exit code: 0 when done, 2 for bad input, 130 when interrupted.
+    """
+    messages, output = Console(stderr=True), Console(quiet=switches.quiet)
+    try:
+        config = _load(path, given, problems)
+    except ConfigError as error:
+        report(messages, error.problems)
+        return FAILED
+    try:
+        with warnings.catch_warnings():
+            _show_warnings_on(messages)
+            return _run(config, switches, messages, output)
+    except (ValueError, OSError, MemoryError) as error:
+        if switches.traceback:
+            raise
+        report(messages, [Problem("", str(error) or type(error).__name__)])
+        return FAILED
+
+
+def _load(path: str | None, given: Mapping[str, Any], problems: Sequence[Problem]) -> Config:
+    try:
+        config = load_config(path, given, assembly.cross_checks)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from None
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _run(config: Config, switches: Switches, messages: Console, output: Console) -> int:
+    with ResultsFolder(config.output.folder) as folder:
+        _refuse_to_replace(folder.folder, config, switches)
+        start = time.monotonic()
+        data = assembly.load_data(config)
+        _describe(output, config, data)
+        with ConsoleProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
+            curves, whole = compute(config, data, track)
+        if not curves.data_vars:
+            messages.print("Interrupted before anything was finished; nothing was written.")
+            return INTERRUPTED
+        _summarise(output, curves, config.output.bits)
+        written = _write(folder, curves, config, data)
+        names = ", ".join(place.name for place in written)
+        output.print(f"\n{names} in {escape(str(folder.folder))} ({time.monotonic() - start:.0f} s)", soft_wrap=True)
+    if not whole:
+        missing = _missing(curves, config)
+        messages.print(f"Interrupted. What was finished is written; missing: {missing}.", soft_wrap=True)
+    return DONE if whole else INTERRUPTED
+
+
+def compute(config: Config, data: Dataset, progress: Track) -> tuple[xr.Dataset, bool]:
+    """Curves of every depth, stacked along `depth` where there are several, and whether they are complete."""
+    networks = assembly.networks(config)
+    finished: dict[int | None, xr.Dataset] = {}
+    whole = True
+    for depth, network in networks.items():
+        try:
+            finished[depth] = information.information_curves(
+                network,
+                data,
+                assembly.times(config),
+                procedure=assembly.procedure(config),
+                quantities=assembly.quantities(config),
+                settings=assembly.settings(config),
+                store=config.curves.store,
+                progress=progress,
+            )
+        except information.Interrupted as interruption:
+            whole = False
+            if interruption.partial.data_vars:
+                finished[depth] = interruption.partial
+            break
+        except KeyboardInterrupt:
+            whole = False
+            break
+    curves = _stack(finished) if len(networks) > 1 else next(iter(finished.values()), xr.Dataset())
+    return curves.assign_attrs(complete="yes" if whole else "no, interrupted"), whole
+
+
+def _stack(finished: Mapping[int | None, xr.Dataset]) -> xr.Dataset:
+    if not finished:
+        return xr.Dataset()
+    depths = xr.DataArray(
+        list(finished), dims="depth", name="depth", attrs={"long_name": "hidden layers", "units": "1"}
+    )
+    sets = list(finished.values())
+    stacked = xr.concat(
+        sets, depths, data_vars="all", coords="minimal", compat="override", join="outer", combine_attrs="override"
+    )
+    stacked.attrs = {key: _agreed([curves.attrs.get(key, "") for curves in sets]) for key in sets[0].attrs}
+    return stacked
+
+
+def _agreed(values: Sequence[Any]) -> Any:
+    """The value that all depths share, or all of them as a JSON list in the order of the depths."""
+    texts = [json.dumps(value, default=str) for value in values]
+    return values[0] if len(set(texts)) == 1 else f"[{', '.join(texts)}]"
+
+
+def _write(folder: ResultsFolder, curves: xr.Dataset, config: Config, data: Dataset) -> list[Path]:
+    computed = [name for name in information.QUANTITIES if name in curves]
+    text = dump_config(assembly.resolved(config, data, config.curves.quantities or computed))
+    curves = curves.assign_attrs(configuration=text)
+    files: dict[str, Any] = {"curves.nc": lambda place: information.save_curves(curves, place)}
+    if any(panels(curves)):
+        figure = curves_figure(curves, bits=config.output.bits)
+        for suffix in dict.fromkeys(config.output.formats):
+            files[f"curves.{suffix}"] = lambda place: save_figure(figure, place)
+    files["config.toml"] = lambda place: place.write_text(text, encoding="utf-8")
+    return folder.write(files)
+
+
+def _refuse_to_replace(folder: Path, config: Config, switches: Switches) -> None:
+    names = ["curves.nc", "config.toml", *(f"curves.{suffix}" for suffix in config.output.formats)]
+    there = [name for name in names if (folder / name).exists()]
+    if there and not switches.overwrite:
+        raise ValueError(
+            f"{folder} holds results already ({', '.join(there)}); add --overwrite to replace them, "
+            "or name another folder with --out"
+        )
+
+
+def _describe(output: Console, config: Config, data: Dataset) -> None:
+    for network in assembly.networks(config).values():
+        output.print(network.describe(), highlight=False, soft_wrap=True)
+    output.print(
+        f"{escape(data.name)}: {len(data.x_train)} training and {len(data.x_test)} test inputs, "
+        f"{data.n_outputs} outputs; {config.training.procedure.replace('_', ' ')}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _summarise(output: Console, curves: xr.Dataset, bits: bool) -> None:
+    depths = curves["depth"].values if "depth" in curves.dims else [None]
+    for depth in depths:
+        one = curves if depth is None else curves.sel(depth=depth)
+        output.print()
+        print_summary(output, one, bits=bits, title="" if depth is None else f"depth {depth}")
+
+
+def _missing(curves: xr.Dataset, config: Config) -> str:
+    parts = []
+    absent = [name for name in assembly.quantities(config) or information.QUANTITIES if name not in curves]
+    if absent:
+        parts.append(f"quantities {', '.join(absent)}")
+    if curves.sizes.get("time", 0) < len(assembly.times(config)):
+        parts.append(f"{len(assembly.times(config)) - curves.sizes.get('time', 0)} times")
+    depths = [str(d) for d in assembly.networks(config) if "depth" in curves.dims and d not in curves["depth"].values]
+    if depths:
+        parts.append(f"depths {', '.join(depths)}")
+    return "; ".join(parts) or "values that are NaN in curves.nc"
+
+
+def _show_warnings_on(console: Console) -> None:
+    def show(message, category, filename, lineno, file=None, line=None):
+        console.print(f"[yellow]warning:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+
+    warnings.showwarning = show
