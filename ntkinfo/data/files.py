@@ -15,7 +15,7 @@ import numpy as np
 
 from ntkinfo.core import checks
 from ntkinfo.core.records import Dataset
-from ntkinfo.data import array_files, idx_format, tables, targets
+from ntkinfo.data import idx_format, mat_format, npz_format, tables, targets
 from ntkinfo.data.input_files import FilePath
 from ntkinfo.data.preparation import Preparation, PreparationOptions, Source, prepare
 
@@ -96,7 +96,7 @@ def npz(
         ValueError: missing fields, pickled or damaged arrays, shapes that do not fit, NaN or infinity.
     """
     settings = FILE_DEFAULTS.updated(preparation)
-    fields = array_files.read_npz(path)
+    fields = npz_format.read_npz(path)
     origin = _origin("NPZ", [Path(path).name])
     if "x_train" not in fields:
         x = _npz_inputs(fields, "x", "y", path)
@@ -207,7 +207,7 @@ def mat(
         ValueError: not a MATLAB file of version 5, missing variables, shapes that do not fit.
     """
     settings = FILE_DEFAULTS.updated(preparation)
-    matrices = array_files.read_mat(path, (inputs, answers))
+    matrices = mat_format.read_mat(path, (inputs, answers))
     x, y = matrices[inputs], matrices[answers]
     if x.ndim != 2:
         raise ValueError(f"{path}: the variable {inputs} has shape {x.shape}; it must be (inputs, features)")

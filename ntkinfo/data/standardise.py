@@ -50,8 +50,9 @@ class Standardiser:
                 "every feature is constant over the training inputs, so there is no scale to standardise by; "
                 "use standardise=False, or more training inputs"
             )
-        mean = np.broadcast_to(train.mean(axis=axis), train.shape[1:])
-        std = np.where(constant, 1.0, train.std(axis=axis))
+        with np.errstate(over="ignore", invalid="ignore"):  # an overflow shows as an infinite deviation, refused below
+            mean = np.broadcast_to(train.mean(axis=axis), train.shape[1:])
+            std = np.where(constant, 1.0, train.std(axis=axis))
         if np.any(std == 0) or not np.all(np.isfinite(std)):
             raise ValueError(
                 "a feature's standard deviation over the training inputs is too small or too large for float64; "

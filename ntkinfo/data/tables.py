@@ -98,7 +98,7 @@ def read_parquet(path: FilePath, targets: Sequence[str], features: Sequence[str]
             names = list(file.schema_arrow.names)
             features = choose_columns(place, names, targets, features, real_answers)
             table = file.read(columns=[*features, *targets])
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, OSError) as error:
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{place} is not a readable Parquet file ({error})") from error
     if table.num_rows == 0:
         raise ValueError(f"{place} has columns but no rows")

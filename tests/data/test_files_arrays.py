@@ -1,12 +1,15 @@
 import io
 import pickle
+import struct
 import zipfile
 
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
+from scipy.sparse import eye_array
 
 from ntkinfo.data import input_files, mat, npz
+from ntkinfo.data.mat_format import read_mat
 
 
 def arrays(n=30, m=12, seed=0):
@@ -196,6 +199,32 @@ def test_mat(tmp_path, column):
     assert np.array_equal(renamed.labels_train, data.labels_train)
 
 
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("dtype", ["f8", "f4", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "?", ">f8"])
+def test_matrices_equal_those_that_scipy_reads(tmp_path, compressed, dtype):
+    values = (np.random.default_rng(0).normal(size=(5, 3)) * 50).astype(dtype)
+    cube = np.arange(24).reshape(2, 3, 4)
+    savemat(tmp_path / "toy.mat", {"A": values, "other": "text", "B": cube, "one": 3}, do_compression=compressed)
+    found, expected = read_mat(tmp_path / "toy.mat", ("A", "B", "one")), loadmat(tmp_path / "toy.mat")
+    for name, matrix in found.items():
+        assert matrix.shape == expected[name].shape
+        assert matrix.dtype == expected[name].dtype
+        assert np.array_equal(matrix, expected[name])
+
+
+def test_the_other_byte_order(tmp_path):
+    def element(kind, data):
+        return struct.pack(">II", kind, len(data)) + data + bytes(-len(data) % 8)
+
+    values = np.array([[1.5, 2.5, -3.0], [4.0, 5.0, 6.0]])
+    parts = [(6, struct.pack(">II", 6, 0)), (5, struct.pack(">ii", 2, 3)), (1, b"long_name")]
+    parts.append((9, values.astype(">f8").tobytes(order="F")))
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x01\x00MI"
+    (tmp_path / "toy.mat").write_bytes(header + element(14, b"".join(element(*part) for part in parts)))
+    assert np.array_equal(read_mat(tmp_path / "toy.mat", ["long_name"])["long_name"], values)
+    assert np.array_equal(loadmat(tmp_path / "toy.mat")["long_name"], values)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -203,8 +232,10 @@ def test_mat(tmp_path, column):
         ({"f": np.eye(4), "y": np.arange(4)}, "has no variable 'F'.*it has f, y"),
         ({"F": np.eye(4), "y": np.arange(5)}, "4 inputs need as many answers"),
         ({"F": np.ones((4, 2, 2)), "y": np.arange(4)}, r"must be \(inputs, features\)"),
-        ({"F": {"a": 1}, "y": np.arange(4)}, "the variable F holds"),
-        ({"F": 1j * np.eye(4), "y": np.arange(4)}, "the variable F holds complex128"),
+        ({"F": {"a": 1}, "y": np.arange(4)}, "the variable F holds a structure"),
+        ({"F": "text", "y": np.arange(4)}, "the variable F holds text"),
+        ({"F": eye_array(4), "y": np.arange(4)}, "the variable F holds a sparse matrix"),
+        ({"F": 1j * np.eye(4), "y": np.arange(4)}, "the variable F holds complex numbers"),
         ({"F": np.ones((0, 3)), "y": np.arange(4)}, "the variable F is empty"),
     ],
 )
@@ -221,7 +252,7 @@ def test_cut_mat_files(tmp_path, compressed, keep):
     savemat(tmp_path / "toy.mat", fields, do_compression=compressed)
     content = (tmp_path / "toy.mat").read_bytes()
     (tmp_path / "toy.mat").write_bytes(content[: int(keep * len(content))])
-    with pytest.raises(ValueError, match=r"toy\.mat (is not a MATLAB file|has no variable)"):
+    with pytest.raises(ValueError, match=r"toy\.mat.* (is cut short|is not a MATLAB file|has no variable)"):
         mat(tmp_path / "toy.mat")
 
 

@@ -1,4 +1,4 @@
-"""Named arrays from NPZ and MATLAB files; nothing pickled is ever read."""
+"""Named arrays from NPZ files; nothing pickled is ever read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ntkinfo.core import checks
 from ntkinfo.data.input_files import FilePath, existing_file, fits_in_memory
 
 SPLIT_FIELDS = ("x_train", "y_train", "x_test", "y_test")
@@ -33,47 +32,18 @@ def read_npz(path: FilePath) -> dict[str, np.ndarray]:
     place = existing_file(path)
     if not zipfile.is_zipfile(place):
         raise ValueError(f"{place} is not an NPZ file (a zip archive), or is cut short; write it with numpy.savez")
-    with zipfile.ZipFile(place) as archive:
+    with _archive(place) as archive:
         present = {name.removesuffix(".npy"): name for name in archive.namelist()}
         wanted = _wanted_fields(place, list(present))
         fits_in_memory(place, sum(archive.getinfo(present[field]).file_size for field in wanted))
         return {field: _read_member(archive, present[field], place, field) for field in wanted}
 
 
-def read_mat(path: FilePath, fields: Sequence[str]) -> dict[str, np.ndarray]:
-    """Read named matrices from a MATLAB file of version 5 (or 4).
-
-    Args:
-        path: the file.
-        fields: names of the variables.
-
-    Returns:
-        The matrices by name, as MATLAB holds them (at least two dimensions).
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not such a file, missing variables, or variables that are not dense real numbers.
-    """
-    from scipy import io
-    from scipy.io.matlab import MatReadError
-
-    place = existing_file(path)
+def _archive(place: Path) -> zipfile.ZipFile:
     try:
-        present = [name for name, _, _ in io.whosmat(place)]
-        content = io.loadmat(place, variable_names=list(fields))
-    except NotImplementedError as error:
-        raise ValueError(f"{place} is a MATLAB 7.3 file; save it again in MATLAB with the option '-v7'") from error
-    except (MatReadError, ValueError, TypeError, EOFError, OSError, IndexError, KeyError, zlib.error) as error:
-        raise ValueError(f"{place} is not a MATLAB file of version 5, or is damaged ({error})") from error
-    missing = [field for field in fields if field not in content]
-    if missing:
-        raise ValueError(
-            f"{place} has no variable {missing[0]!r}{checks.suggestion(missing[0], present)}; "
-            f"it has {', '.join(present) or 'none'}"
-        )
-    for field in fields:
-        _check_numeric(place, field, content[field])
-    return {field: content[field] for field in fields}
+        return zipfile.ZipFile(place)
+    except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
+        raise ValueError(f"{place} is a damaged NPZ file ({error}); write it again") from error
 
 
 def _wanted_fields(place: Path, present: Sequence[str]) -> tuple[str, ...]:
@@ -93,7 +63,7 @@ def _read_member(archive: zipfile.ZipFile, member: str, place: Path, field: str)
             _check_header(stream, archive.getinfo(member).file_size, place, field)
         with archive.open(member) as stream:
             array = np.lib.format.read_array(stream, allow_pickle=False)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{place}: the field {field} is damaged ({error}); write the file again") from error
     return array
 
@@ -117,11 +87,3 @@ def _check_header(stream, size: int, place: Path, field: str) -> None:
             f"{place}: the field {field} declares shape {shape} of {dtype}, "
             f"{math.prod(shape) * dtype.itemsize} bytes, and holds {size - stream.tell()}"
         )
-
-
-def _check_numeric(place: Path, field: str, array: object) -> None:
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iufbU":
-        kind = array.dtype if isinstance(array, np.ndarray) else type(array).__name__
-        raise ValueError(f"{place}: the variable {field} holds {kind}; it must be a dense matrix of real numbers")
-    if array.size == 0:
-        raise ValueError(f"{place}: the variable {field} is empty (shape {array.shape})")
