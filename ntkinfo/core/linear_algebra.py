@@ -110,8 +110,24 @@ def solve_lower(factor: Float[Array, "n n"], right: Float[Array, "n k"]) -> Floa
     return jax.scipy.linalg.solve_triangular(factor, right, lower=True)
 
 
+def inverse_definite(matrix: Float[Array, "n n"], name: str = "matrix") -> Float[Array, "n n"]:
+    """Inverse of a positive definite matrix, exactly symmetric, by Cholesky without jitter.
+
+    Raises:
+        ValueError: the matrix is not positive definite to rounding.
+    """
+    factor = cholesky(matrix, name)
+    if namespace(factor) is np:
+        lower, info = scipy.linalg.lapack.dpotri(factor, lower=1)
+        if info:
+            raise ValueError(_NOT_DEFINITE.format(name=name))
+        return np.tril(lower) + np.tril(lower, -1).T
+    half = solve_lower(factor, jax.numpy.eye(matrix.shape[0], dtype=matrix.dtype))
+    return half.T @ half
+
+
 def log_determinant_one_plus(matrix: Float[Array, "n n"]) -> float:
-    """log det(I + M) for a symmetric positive semidefinite M, accurate where M is small."""
+    """Return log det(I + M) for a symmetric positive semidefinite M, accurate where M is small."""
     values, _ = _eigh(matrix)
     xp = namespace(values)
     return float(xp.sum(xp.log1p(xp.maximum(values, 0.0))))

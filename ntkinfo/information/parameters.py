@@ -14,19 +14,22 @@ because f_t(x') given f_t(X) has the covariance that f_0(x') has given f_0(X), a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import Array, float64, namespace
-from ntkinfo.core.linear_algebra import cholesky, solve_lower
+from ntkinfo.core.linear_algebra import cholesky, inverse_definite, solve_lower
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Estimate
 from ntkinfo.kernels.records import CrossBlocks, SquareBlocks
 from ntkinfo.training.output_distribution import OutputDistribution
 from ntkinfo.training.procedures import Procedure
 from ntkinfo.training.time_factors import factor, quadratic_form
+
+_TABLE_ELEMENTS = 500_000
 
 
 @dataclass(frozen=True)
@@ -82,33 +85,43 @@ def linear_model(distribution: OutputDistribution) -> Estimate:
     law, summed = distribution, distribution.summed
     if summed.temperature > 0:
         raise ValueError("with temperature above 0 the parameters' relative entropy is infinite; set temperature to 0")
-    values, times = law.eigenvalues, law.internal_times
-    xp = namespace(values)
+    values, xp = law.eigenvalues, namespace(law.eigenvalues)
     with float64():
-        g = summed.filter(values, times)
-        quadratic = 0.5 * (g**2 @ (values * xp.sum(law.targets**2, axis=1)))
-        stretch = _stretch(summed, values, times, g) if summed.target_noise_variance == 0 else _noisy_stretch(law, g)
-        spread = xp.sum(stretch, axis=1)
+        weights = 0.5 * values * xp.sum(law.targets**2, axis=1)
+        noisy = summed.target_noise_variance > 0
+        spread = _over_modes(lambda t: _noisy_stretch(law, t) if noisy else _stretch(summed, values, t), law)
+        quadratic = _over_modes(lambda t: summed.filter(values, t) ** 2 * weights[None, :], law)
         value = quadratic + law.n_outputs * spread
     return Estimate(value, 1e-15 * len(values) * xp.abs(xp.where(xp.isfinite(value), value, 0.0)), "exact", "spectrum")
 
 
-def _stretch(summed: Procedure, values: Array, times: Array, g: Array) -> Array:
+def _over_modes(terms: Callable[[Array], Array], law: OutputDistribution) -> Float[Array, " t"]:
+    """Sum terms (t, n) over the modes, for runs of times that keep the table small."""
+    xp, times = namespace(law.eigenvalues), law.internal_times
+    rows = max(1, _TABLE_ELEMENTS // len(law.eigenvalues))
+    return xp.concatenate([xp.sum(terms(times[k : k + rows]), axis=1) for k in range(0, len(times), rows)])
+
+
+def _trained(law: OutputDistribution, values: Array, times: Array) -> Array:
+    """H = λ g."""
+    return values[None, :] * law.summed.filter(values, times)
+
+
+def _stretch(summed: Procedure, values: Array, times: Array) -> Array:
     """½(r² − 1) − log|r| = ½h² − (h + log|r|), without cancellation for small h."""
     xp = namespace(values)
-    h = values[None, :] * g
+    h = values[None, :] * summed.filter(values, times)
     small = xp.abs(h) < 0.5
     log = xp.where(small, xp.log1p(-xp.where(small, h, 0.0)), summed.log_residual(values, times))
     return 0.5 * h**2 - (h + log)
 
 
-def _noisy_stretch(law: OutputDistribution, g: Array) -> Array:
+def _noisy_stretch(law: OutputDistribution, times: Array) -> Array:
     """½(s − 1 − log s) with s = r² + σ_y² λ g², a parameter direction's variance after training on noisy targets."""
-    xp = namespace(g)
-    values = law.eigenvalues
-    h = values[None, :] * g
-    noise = law.summed.target_noise_variance * values[None, :] * g**2
-    left = law.summed.residual(values, law.internal_times) ** 2 + noise
+    values, xp = law.eigenvalues, namespace(law.eigenvalues)
+    g = law.summed.filter(values, times)
+    h, noise = values[None, :] * g, law.summed.target_noise_variance * values[None, :] * g**2
+    left = law.summed.residual(values, times) ** 2 + noise
     change = h**2 - 2 * h + noise
     small = xp.abs(change) < 0.5
     log = xp.where(small, xp.log1p(xp.where(small, change, 0.0)), xp.log(xp.where(small, 1.0, left)))
@@ -117,27 +130,26 @@ def _noisy_stretch(law: OutputDistribution, g: Array) -> Array:
 
 def _noise_free(law: OutputDistribution, extra: ExtraInputs | None) -> Estimate:
     values, times, xp = law.eigenvalues, law.internal_times, namespace(law.eigenvalues)
-    moving = _moving(law)
+    moving = law.moving
     chosen, targets = values[moving], law.targets[moving]
-    prior = _dense_prior(law)[moving][:, moving]
-    inverse = _inverse(prior, "the prior covariance of the training inputs")
-    residue = float(xp.max(xp.abs(xp.sum(inverse * prior, axis=1) - 1)))
-    outer = targets @ targets.T
-    form = chosen[:, None] * (inverse * (law.n_outputs * prior + outer)) * chosen[None, :]
+    prior = _dense_prior(law)[moving, moving]
+    inverse = inverse_definite(prior, "the prior covariance of the training inputs")
+    residue = float(xp.max(xp.abs(xp.einsum("jk,jk->j", inverse, prior) - 1)))
+    learn = targets @ targets.T + law.n_outputs * prior
+    form = inverse * learn * chosen[:, None] * chosen[None, :]
     if extra is not None:
-        form = form + _moved(law, extra, moving, inverse) * (law.n_outputs * prior + outer)
-    g = law.summed.filter(chosen, times)
+        form = form + _moved(law, extra, moving, inverse) * learn
+    del inverse, learn
     factors = factor(law.summed.filter, chosen, times)
     quadratic = 0.5 * quadratic_form(factors, form, xp.ones((len(chosen), 1)))[:, 0]
-    h = chosen[None, :] * g
-    rest = xp.sum(_stretch(law.summed, chosen, times, g) - 0.5 * h**2, axis=1)
+    rest = _over_modes(lambda some: _stretch(law.summed, chosen, some) - 0.5 * _trained(law, chosen, some) ** 2, law)
     value = quadratic + law.n_outputs * rest
     error = residue * xp.where(xp.isfinite(value), xp.abs(quadratic), 0.0)
     meaning = "lower bound"
     return Estimate(value, error, meaning, "closed form in the eigenbasis; error from the conditioning of the prior")
 
 
-def _moved(law: OutputDistribution, extra: ExtraInputs, moving: np.ndarray, inverse: Array) -> Array:
+def _moved(law: OutputDistribution, extra: ExtraInputs, moving: slice, inverse: Array) -> Array:
     """M = DᵀS⁻¹D in the eigenbasis."""
     vectors = law.spectrum.eigenvectors[:, moving]
     cross = getattr(extra.cross, law.procedure.prior) @ vectors
@@ -152,9 +164,9 @@ def _moved(law: OutputDistribution, extra: ExtraInputs, moving: np.ndarray, inve
 def _noisy(law: OutputDistribution, progress: Track) -> Estimate:
     """One Cholesky factor a time, in the eigenbasis."""
     values, summed, xp = law.eigenvalues, law.summed, namespace(law.eigenvalues)
-    moving = _moving(law)
+    moving = law.moving
     chosen, targets = values[moving], law.targets[moving]
-    prior = _dense_prior(law)[moving][:, moving]
+    prior = _dense_prior(law)[moving, moving]
     start = cholesky(prior, "the prior covariance of the training inputs")
     result = []
     for index in progress(range(len(law.times)), "relative entropy in function space", len(law.times)):
@@ -175,18 +187,5 @@ def _noisy(law: OutputDistribution, progress: Track) -> Estimate:
     return Estimate(value, np.finfo(np.float64).eps * len(chosen) * spread**2 + 0 * value, "lower bound", "Cholesky")
 
 
-def _moving(law: OutputDistribution) -> np.ndarray:
-    """Directions in which the function varies: repeated inputs leave directions that neither kernel moves."""
-    null = np.asarray(law.spectrum.null)
-    variance = np.asarray(law.prior_variance)
-    return np.flatnonzero(~(null & (variance <= len(variance) * np.finfo(np.float64).eps * variance.max())))
-
-
 def _dense_prior(law: OutputDistribution) -> Array:
     return law.prior if law.prior.ndim == 2 else namespace(law.prior).diag(law.prior)
-
-
-def _inverse(matrix: Float[Array, "k k"], name: str) -> Float[Array, "k k"]:
-    lower = cholesky(matrix, name)
-    half = solve_lower(lower, namespace(matrix).eye(len(matrix)))
-    return half.T @ half

@@ -23,18 +23,24 @@ class HeldOutLaw(OutputLaw):
     def __init__(self, distribution: OutputDistribution, cross: CrossBlocks, square: Callable[[], SquareBlocks] | None):
         procedure, vectors = distribution.procedure, distribution.spectrum.eigenvectors
         with float64():
-            # Θ(x, X) lies in the range of Θ(X, X): what rounding leaves in its null space is not signal.
+            # a = UᵀΘ(X, x); Θ(x, X) lies in the range of Θ(X, X): what rounding leaves in its null space is not signal.
             tangent = vectors.T @ getattr(cross, procedure.tangent).T
-            tangent = namespace(tangent).where(distribution.spectrum.null[:, None], 0.0, tangent)
+            self._tangent = namespace(tangent).where(distribution.spectrum.null[:, None], 0.0, tangent)
             same = procedure.prior == procedure.tangent
-            self._prior_cross = tangent if same else vectors.T @ getattr(cross, procedure.prior).T
-        super().__init__(distribution, tangent, getattr(cross, f"{procedure.prior}_diagonal"))
+            self._prior_cross = self._tangent if same else vectors.T @ getattr(cross, procedure.prior).T
+        super().__init__(distribution, getattr(cross, f"{procedure.prior}_diagonal"))
         self._tangent_diagonal = getattr(cross, f"{procedure.tangent}_diagonal")
         self._square = square
 
+    def _project(self, weights):
+        return self._tangent.T @ weights
+
+    def _prepare_mean(self):
+        return self._distribution.filter_factors.linear(self._distribution.targets, self._tangent)
+
     def _variance(self):
         law, factors, times = self._distribution, self._distribution.filter_factors, self._distribution.internal_times
-        linear = _weighted_sum(factors, self.tangent * self._prior_cross)
+        linear = _weighted_sum(factors, self._tangent * self._prior_cross)
         total = self.initial_variance[None, :] - 2 * linear + self._explained
         if law.summed.temperature > 0:
             total = total + self._langevin_variance(times)
@@ -46,21 +52,21 @@ class HeldOutLaw(OutputLaw):
         law = self._distribution
         noise = law.summed.target_noise_variance
         if law.prior.ndim == 2:
-            plain = quadratic_form(law.filter_factors, law.prior, self.tangent)
+            plain = quadratic_form(law.filter_factors, law.prior, self._tangent)
             return plain + (noise * self._squared_sum if noise else 0.0)
-        weights = self.tangent**2 * (law.prior + noise)[:, None]
+        weights = self._tangent**2 * (law.prior + noise)[:, None]
         return law.summed.filter(law.eigenvalues, law.internal_times) ** 2 @ weights
 
     @property
     def _squared_sum(self):
         law = self._distribution
-        return law.summed.filter(law.eigenvalues, law.internal_times) ** 2 @ self.tangent**2
+        return law.summed.filter(law.eigenvalues, law.internal_times) ** 2 @ self._tangent**2
 
     def _langevin_variance(self, times):
-        xp = namespace(self.tangent)
+        xp = self._xp
         along, across = self._langevin(times)
         null = self._distribution.spectrum.null[:, None]
-        share = xp.where(null, 0.0, self.tangent**2 / xp.where(null, 1.0, self._distribution.eigenvalues[:, None]))
+        share = xp.where(null, 0.0, self._tangent**2 / xp.where(null, 1.0, self._distribution.eigenvalues[:, None]))
         outside = self._tangent_diagonal - xp.sum(share, axis=0)
         # An input that repeats a training input has nothing outside the training inputs' span but rounding.
         tolerance = self._distribution.spectrum.tolerance
@@ -68,22 +74,22 @@ class HeldOutLaw(OutputLaw):
 
     def _variance_error(self):
         """Bound |Δv| by the deviation of each filter value: |aΔg|·‖B^½ a g‖ twice, its square, and the linear term."""
-        xp = namespace(self.tangent)
+        xp = self._xp
         law, deviation = self._distribution, self._distribution.filter_factors.error
         noise = law.summed.target_noise_variance
-        reach = (deviation * xp.sqrt(law.prior_variance + noise)) @ xp.abs(self.tangent)
-        linear = 2 * deviation @ xp.abs(self.tangent * self._prior_cross)
+        reach = (deviation * xp.sqrt(law.prior_variance + noise)) @ xp.abs(self._tangent)
+        linear = 2 * deviation @ xp.abs(self._tangent * self._prior_cross)
         if law.prior.ndim == 1:
             return xp.zeros_like(self._raw_variance) + linear[None, :]
         size = xp.sqrt(xp.maximum(self._explained, 0.0))
         return linear[None, :] + 2 * size * reach[None, :] + reach[None, :] ** 2
 
     def _covariance(self, time):
-        law, xp = self._distribution, namespace(self.tangent)
+        law, xp = self._distribution, self._xp
         if self._square is None:
             raise ValueError("the kernel blocks have no source for the kernels among the test inputs")
         square = self._square()
-        scaled = self.tangent * law.summed.filter(law.eigenvalues, time).T
+        scaled = self._tangent * law.summed.filter(law.eigenvalues, time).T
         cross = scaled.T @ self._prior_cross
         prior = law.prior if law.prior.ndim == 2 else xp.diag(law.prior)
         total = getattr(square, law.procedure.prior) - cross - cross.T + scaled.T @ (prior @ scaled)
@@ -93,7 +99,7 @@ class HeldOutLaw(OutputLaw):
             null = law.spectrum.null
             weight = xp.where(null, 0.0, (across - along)[0] / xp.where(null, 1.0, law.eigenvalues))
             total = total + across[0, 0] * getattr(square, law.procedure.tangent)
-            total = total - self.tangent.T @ (weight[:, None] * self.tangent)
+            total = total - self._tangent.T @ (weight[:, None] * self._tangent)
         return total
 
 

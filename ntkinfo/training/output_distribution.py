@@ -76,7 +76,18 @@ class OutputDistribution:
     @cached_property
     def prior_variance(self) -> Float[Array, " n"]:
         """Diagonal of B: variance of the initial function along each eigenvector."""
-        return self.prior if self.prior.ndim == 1 else namespace(self.prior).diagonal(self.prior)
+        with float64():
+            return self.prior if self.prior.ndim == 1 else namespace(self.prior).diagonal(self.prior)
+
+    @cached_property
+    def moving(self) -> slice:
+        """Directions in which the function can vary: all but the null ones, unless it varies there before training.
+
+        Inputs that repeat leave directions that are null for both kernels, with nothing in them but rounding.
+        """
+        null, variance = np.asarray(self.spectrum.null), np.asarray(self.prior_variance)
+        empty = variance <= len(variance) * np.finfo(np.float64).eps * variance.max()
+        return slice(int(null.sum()), None) if np.all(empty[null]) else slice(None)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -86,7 +97,8 @@ class OutputDistribution:
     @cached_property
     def filter_factors(self) -> TimeFactors:
         """Low-rank factors of g_t(λ) over all times."""
-        return factor(self.summed.filter, self.eigenvalues, self.internal_times)
+        with float64():
+            return factor(self.summed.filter, self.eigenvalues, self.internal_times)
 
     @cached_property
     def train(self) -> OutputLaw:

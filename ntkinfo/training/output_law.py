@@ -26,13 +26,12 @@ class OutputLaw(ABC):
     Attributes:
         times: (T,), in the caller's unit.
         initial_variance: (p,), the variance of the function before training.
-        tangent: (n, p), a = UᵀΘ(X, x).
     """
 
-    def __init__(self, distribution: OutputDistribution, tangent: Array, initial_variance: Array):
+    def __init__(self, distribution: OutputDistribution, initial_variance: Array):
         self._distribution = distribution
+        self._xp = namespace(distribution.eigenvalues)
         self.times = distribution.times
-        self.tangent = tangent
         self.initial_variance = initial_variance
 
     @property
@@ -59,7 +58,7 @@ class OutputLaw(ABC):
         """Mean at one time, any in [0, ∞]."""
         with float64():
             g = self._distribution.summed.filter(self._distribution.eigenvalues, self._time(time))
-            return self.tangent.T @ (g.T * self._distribution.targets)
+            return self._project(g.T * self._distribution.targets)
 
     @cached_property
     def variance(self) -> Float[Array, "t p"]:
@@ -71,7 +70,7 @@ class OutputLaw(ABC):
     @cached_property
     def log_variance(self) -> Float[Array, "t p"]:
         """Logarithm of `variance`, right also where that is too small for a floating-point number; −∞ where it is 0."""
-        xp = namespace(self.tangent)
+        xp = self._xp
         with float64():
             positive = xp.where(self.variance > 0, self.variance, 1.0)
             return xp.where(self.variance > 0, xp.log(positive), -xp.inf)
@@ -139,14 +138,21 @@ class OutputLaw(ABC):
     def _raw_variance(self) -> Float[Array, "t p"]:
         return self._variance()
 
+    @abstractmethod
+    def _project(self, weights: Float[Array, "n c"]) -> Float[Array, "p c"]:
+        """Return aᵀw: the function that has the coefficients w in the eigenbasis."""
+
+    @abstractmethod
+    def _prepare_mean(self) -> LinearForm: ...
+
     @cached_property
     def _mean_form(self) -> LinearForm:
-        return self._distribution.filter_factors.linear(self._distribution.targets, self.tangent)
+        return self._prepare_mean()
 
     def _time(self, time: float) -> Array:
         if not time >= 0:
             raise ValueError(f"time is {time}; it must be 0 or later, infinity included")
-        return namespace(self.tangent).asarray([time * self._distribution.time_unit])
+        return self._xp.asarray([time * self._distribution.time_unit])
 
     def _langevin(self, times: Array) -> tuple[Array, Array]:
         """Return parameter variance along the eigen-directions (t, n) and across them (t, 1), by gradient noise."""

@@ -25,25 +25,23 @@ class TrainLaw(OutputLaw):
 
     def __init__(self, distribution: OutputDistribution):
         self._vectors = distribution.spectrum.eigenvectors
-        diagonal = namespace(self._vectors).diagonal
         with float64():
-            tangent = distribution.eigenvalues[:, None] * self._vectors.T
             prior = getattr(distribution.blocks.train, distribution.procedure.prior)
-            super().__init__(distribution, tangent, diagonal(prior))
+            super().__init__(distribution, namespace(prior).diagonal(prior))
+        self._moving = distribution.moving
 
-    @cached_property
-    def _moving(self) -> np.ndarray:
-        """Directions that carry variance: a null direction of both kernels has none but rounding."""
+    def _project(self, weights):
+        return self._vectors @ (self._distribution.eigenvalues[:, None] * weights)
+
+    def _prepare_mean(self):
         law = self._distribution
-        variance = np.asarray(law.prior_variance)
-        empty = variance <= len(variance) * np.finfo(np.float64).eps * variance.max()
-        return np.flatnonzero(~(np.asarray(law.spectrum.null) & empty))
+        return law.filter_factors.linear(law.eigenvalues[:, None] * law.targets, self._vectors.T)
 
     @cached_property
     def _log_scale(self) -> Array:
         """Logarithm of the largest residual at each time; 0 where nothing is left of any."""
         law = self._distribution
-        xp = namespace(self._vectors)
+        xp = self._xp
         largest = xp.max(law.summed.log_residual(law.eigenvalues[self._moving], law.internal_times), axis=1)
         return xp.where(xp.isfinite(largest), largest, 0.0)
 
@@ -62,8 +60,7 @@ class TrainLaw(OutputLaw):
         if law.prior.ndim == 1:
             weights = law.prior[chosen][:, None] * self._vectors.T[chosen] ** 2
             return self._scaled_residual(law.eigenvalues[chosen], law.internal_times) ** 2 @ weights
-        prior = law.prior if len(chosen) == len(law.eigenvalues) else law.prior[chosen][:, chosen]
-        return quadratic_form(self._factors, prior, self._vectors.T[chosen])
+        return quadratic_form(self._factors, law.prior[chosen, chosen], self._vectors.T[chosen])
 
     @property
     def _noisy(self) -> bool:
@@ -72,7 +69,7 @@ class TrainLaw(OutputLaw):
     @cached_property
     def log_variance(self) -> Float[Array, "t p"]:
         """Logarithm of `variance`, from the scaled form where nothing but decaying residuals carries variance."""
-        xp = namespace(self._vectors)
+        xp = self._xp
         if self._noisy:
             return super().log_variance
         form = self._scaled_variance
@@ -87,7 +84,7 @@ class TrainLaw(OutputLaw):
         wide in those units gives the same information; a moderate one keeps the digits.
         """
         chosen = slice(index, index + 1)
-        xp = namespace(self._vectors)
+        xp = self._xp
         with float64():
             left = -self._residual_form.at(chosen)[0]
             variance = xp.maximum(self._scaled_variance[index], 0.0)
@@ -111,7 +108,7 @@ class TrainLaw(OutputLaw):
         return self._vectors[:, chosen] @ self._distribution.targets[chosen]
 
     def _variance(self):
-        xp = namespace(self._vectors)
+        xp = self._xp
         law = self._distribution
         total = self._scaled_variance * xp.exp(2 * self._log_scale)[:, None]
         noise = law.summed.target_noise_variance
@@ -124,7 +121,7 @@ class TrainLaw(OutputLaw):
         return total
 
     def _variance_error(self):
-        xp = namespace(self._vectors)
+        xp = self._xp
         law = self._distribution
         if law.prior.ndim == 1:
             return xp.zeros_like(self._raw_variance)
@@ -134,7 +131,7 @@ class TrainLaw(OutputLaw):
         return bound * xp.exp(2 * self._log_scale)[:, None]
 
     def _covariance(self, time):
-        law, xp = self._distribution, namespace(self._vectors)
+        law, xp = self._distribution, self._xp
         residual = law.summed.residual(law.eigenvalues, time)[0]
         prior = law.prior if law.prior.ndim == 2 else xp.diag(law.prior)
         core = residual[:, None] * prior * residual[None, :]

@@ -1,0 +1,136 @@
+"""Claim: all closed-form curves at 1000 times cost a few eigen-decompositions of the NTK.
+
+Times, side by side in one process after a warm-up: `scipy.linalg.eigh` of the NTK (the floor), all closed-form
+quantities on training and test inputs (mean, variance, losses, the I(Z;D|X) bound, parameter and path quantities), and
+mean and variance alone by `neural_tangents.predict.gradient_descent_mse_ensemble` (the peer), which forms whole
+covariances: it is timed at two small numbers of times and continued linearly. Both sides get the kernels ready made.
+
+    python benchmarks/information_curves.py [--n 2000] [--m 1000] [--outputs 10] [--times 1000] [--slow-quantities]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import time
+
+import numpy as np
+import scipy.linalg
+
+import ntkinfo as ni
+from ntkinfo.core.arrays import float64
+from ntkinfo.core.progress import silent
+from ntkinfo.core.records import Dataset
+from ntkinfo.information.quantities import QUANTITIES
+from ntkinfo.kernels.neural_tangents_compat import predict
+
+CLOSED = [name for name, quantity in QUANTITIES.items() if quantity.group not in ("output", "member")]
+
+
+def problem(n: int, m: int, outputs: int) -> Dataset:
+    """Classes as clusters in 64 dimensions, centred one-hot targets."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(n + m) % outputs
+    x = rng.normal(size=(outputs, 64))[labels] + 1.5 * rng.normal(size=(n + m, 64))
+    y = np.eye(outputs)[labels] - 1 / outputs
+    return Dataset(x[:n], y[:n], x[n:], y[n:], labels[:n], labels[n:], name="clusters")
+
+
+def seconds(function) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def peak() -> float:
+    """Largest resident memory of this process so far, in bytes."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def curves(blocks, data, times, quantities) -> None:
+    distribution = ni.output_distribution(blocks, data, ni.GradientFlow(), times)
+    ni.curves_of(distribution, quantities=quantities, progress=silent)
+
+
+def peer_seconds(blocks, data, count: int) -> float:
+    """Mean and variance at `count` times, train and test, by neural_tangents."""
+    ready = {
+        (len(data.x_train), None): (blocks.train.nngp, blocks.train.ntk),
+        (len(data.x_test), len(data.x_train)): (blocks.test.nngp, blocks.test.ntk),
+    }
+    square = blocks.source.square(data.x_test)
+    ready[len(data.x_test), None] = (square.nngp, square.ntk)
+
+    def kernel_fn(x1, x2, get, **_):
+        from collections import namedtuple
+
+        nngp, ntk = ready[len(x1), None if x2 is None else len(x2)]
+        wanted = get if isinstance(get, tuple) else (get,)
+        values = {"nngp": nngp, "ntk": ntk}
+        if isinstance(get, str):
+            return values[get]
+        return namedtuple("Kernels", wanted)(*(values[g] for g in wanted))
+
+    times = np.geomspace(1e-3, 1e3, count) * data.y_train.size
+
+    def run():
+        ensemble = predict.gradient_descent_mse_ensemble(kernel_fn, data.x_train, data.y_train)
+        for inputs in (None, data.x_test):
+            mean, covariance = ensemble(t=times, x_test=inputs, get="ntk", compute_cov=True)
+            np.asarray(mean), np.asarray(covariance)
+
+    with float64():
+        return seconds(run)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for flag, default in (("--n", 2000), ("--m", 1000), ("--outputs", 10), ("--times", 1000), ("--repeats", 3)):
+        parser.add_argument(flag, type=int, default=default)
+    parser.add_argument("--slow-quantities", action="store_true", help="time mixture entropies and member error too")
+    parser.add_argument("--no-peer", action="store_true")
+    options = parser.parse_args()
+    small = problem(200, 100, options.outputs)
+    network = ni.FullyConnected(depth=3, activation="erf", w_std=1.5, b_std=0.1)
+    data = problem(options.n, options.m, options.outputs)
+    times = np.append(np.geomspace(1e-4, 1e4, options.times - 1), np.inf)
+    curves(ni.kernel_blocks(network, small), small, times, CLOSED)
+    blocks = ni.kernel_blocks(network, data)
+    before = peak()
+    curves(blocks, data, times, CLOSED)
+    matrix = 8 * options.n**2
+    inputs = 2 * (1 + options.m / options.n)
+    memory = (peak() - before) / matrix + inputs
+    floor, ours = [], []
+    for _ in range(options.repeats):
+        floor.append(seconds(lambda: scipy.linalg.eigh(blocks.train.ntk)))
+        ours.append(seconds(lambda: curves(blocks, data, times, CLOSED)))
+    ratio = statistics.median(o / f for o, f in zip(ours, floor, strict=True))
+    result = {
+        "ours_s": statistics.median(ours),
+        "eigh_s": statistics.median(floor),
+        "ours_over_eigh": ratio,
+        "peak_memory_in_matrices": memory,
+    }
+    print(f"n {options.n}, m {options.m}, C {options.outputs}, T {options.times}, medians of {options.repeats}")
+    print(f"closed forms {result['ours_s']:.2f} s, eigh {result['eigh_s']:.2f} s: ratio {ratio:.2f}")
+    print(f"peak memory {memory:.1f} matrices of n x n, kernels included")
+    if not options.no_peer:
+        few, more = 2, 6
+        peer_seconds(blocks, data, few)
+        slope = (peer_seconds(blocks, data, more) - peer_seconds(blocks, data, few)) / (more - few)
+        result["peer_s"] = slope * options.times
+        result["peer_over_ours"] = result["peer_s"] / result["ours_s"]
+        print(f"neural_tangents {slope:.2f} s a time, {result['peer_s']:.0f} s in all: ", end="")
+        print(f"{result['peer_over_ours']:.0f} times ours")
+    if options.slow_quantities:
+        slow = [name for name in QUANTITIES if name not in CLOSED]
+        result["slow_quantities_s"] = seconds(lambda: curves(blocks, data, times, slow))
+        print(f"mixture entropies, bounds and member error: {result['slow_quantities_s']:.0f} s")
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
