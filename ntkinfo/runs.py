@@ -119,7 +119,7 @@ def compute(config: Config, data: Dataset, progress: Track) -> tuple[xr.Dataset,
                 quantities=assembly.quantities(config),
                 settings=assembly.settings(config),
                 store=config.curves.store,
-                progress=progress,
+                progress=progress if len(networks) == 1 else _at_depth(progress, depth),
             )
         except information.Interrupted as interruption:
             whole = False
@@ -131,6 +131,13 @@ def compute(config: Config, data: Dataset, progress: Track) -> tuple[xr.Dataset,
             break
     curves = _stack(finished) if len(networks) > 1 else next(iter(finished.values()), xr.Dataset())
     return curves.assign_attrs(complete="yes" if whole else "no, interrupted"), whole
+
+
+def _at_depth(progress: Track, depth: int | None) -> Track:
+    def track(items, label, total=None):
+        return progress(items, f"depth {depth}: {label}", total)
+
+    return track
 
 
 def _stack(finished: Mapping[int | None, xr.Dataset]) -> xr.Dataset:

@@ -51,10 +51,10 @@ def summary_table(curves: xr.Dataset, bits: bool = False, columns: int = 5, titl
 
 
 def _chosen_times(times: np.ndarray, columns: int) -> np.ndarray:
-    """Indices of evenly spread times, infinity apart from the even spread of the finite ones."""
+    """Indices of evenly spread times; infinity takes the place of the last finite one, which is near it."""
     last = len(times) - 1
     if np.isinf(times[-1]) and columns > 1 and last > 0:
-        return np.unique(np.append(np.linspace(0, last - 1, columns - 1).round().astype(int), last))
+        return np.unique(np.append(np.linspace(0, last - 1, columns).round().astype(int)[:-1], last))
     return np.unique(np.linspace(0, last, columns).round().astype(int))
 
 
