@@ -83,11 +83,11 @@ def problem(name):
     return apply_fn, make_params(), x1, x2
 
 
-# AUTO compiles all the others: two networks are enough for it.
+# AUTO compiles all the others: one network is enough for it.
 CASES = [
     (name, implementation)
     for implementation in NtkImplementation
-    for name in (("dense", "conv-pool") if implementation is NtkImplementation.AUTO else NETWORKS)
+    for name in (("dense",) if implementation is NtkImplementation.AUTO else NETWORKS)
 ]
 
 
@@ -95,13 +95,13 @@ CASES = [
 def test_every_implementation_equals_the_explicit_jacobian(name, implementation, capsys):
     apply_fn, params, x1, x2 = problem(name)
     full = empirical_ntk_fn(apply_fn, trace_axes=(), implementation=implementation)
-    traced = empirical_ntk_fn(apply_fn, trace_axes=(-1,), implementation=implementation)
-    expected = explicit_ntk(apply_fn, params, x1, x2)
-    scale = np.abs(expected).max()
-    for compute in (full, jax.jit(full)):
-        np.testing.assert_allclose(compute(x1, x2, params), expected.transpose(0, 2, 1, 3), atol=1e-13 * scale)
-    symmetric = explicit_ntk(apply_fn, params, x1, x1)
-    np.testing.assert_allclose(traced(x1, None, params), np.einsum("acbc->ab", symmetric) / 2, atol=1e-13 * scale)
+    traced = jax.jit(
+        lambda x, p: empirical_ntk_fn(apply_fn, trace_axes=(-1,), implementation=implementation)(x, None, p)
+    )
+    expected, symmetric = explicit_ntk(apply_fn, params, x1, x2), explicit_ntk(apply_fn, params, x1, x1)
+    tolerance = 1e-13 * np.abs(symmetric).max()
+    np.testing.assert_allclose(full(x1, x2, params), expected.transpose(0, 2, 1, 3), atol=tolerance)
+    np.testing.assert_allclose(traced(x1, params), np.einsum("acbc->ab", symmetric) / 2, atol=tolerance)
     assert capsys.readouterr().out == ""
 
 
