@@ -6,7 +6,7 @@ import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,9 +16,6 @@ from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
 from ntkinfo.kernels.activations import Activation, load_stax, resolve_activation
 from ntkinfo.kernels.network import Network, canonical_common, check_common, check_sizes, deviations
-
-Readout = Literal["flatten", "average_pool", "global_average_pool"]
-Padding = Literal["SAME", "VALID", "CIRCULAR"]
 
 READOUTS = ("flatten", "average_pool", "global_average_pool")
 PADDINGS = ("CIRCULAR", "SAME", "VALID")
@@ -50,8 +47,8 @@ class Convolutional(Network):
     b_std: float = 0.1
     filter_size: int = 3
     strides: int = 1
-    padding: Padding = "SAME"
-    readout: Readout = "flatten"
+    padding: str = "SAME"
+    readout: str = "flatten"
 
     def __post_init__(self):
         checks.whole("depth", self.depth, least=0)
@@ -129,7 +126,7 @@ class WideResidual(Network):
     w_std: float = 1.0
     b_std: float = 0.0
     groups: int = 3
-    readout: Readout = "global_average_pool"
+    readout: str = "global_average_pool"
     filter_size: int = 3
 
     def __post_init__(self):
@@ -186,7 +183,7 @@ class WideResidual(Network):
         return array
 
 
-def _convolution(network: Any, channels: int, strides: int, padding: Padding) -> tuple:
+def _convolution(network: Any, channels: int, strides: int, padding: str) -> tuple:
     """`stax.Conv` with the covariance propagated by shifted sums.
 
     `stax.Conv` propagates it by convolutions of one channel; XLA's CPU code for these reads outside its arrays where
@@ -226,7 +223,7 @@ def _convolution(network: Any, channels: int, strides: int, padding: Padding) ->
     return stax.layer(lambda: (init_fn, apply_fn, kernel_fn))()
 
 
-def _window_means(block: Any, axes: tuple[int, ...], size: int, strides: int, padding: Padding) -> Any:
+def _window_means(block: Any, axes: tuple[int, ...], size: int, strides: int, padding: str) -> Any:
     """Means over `size` places that move along all the axes together, every `strides` places.
 
     The axes are one spatial axis of both inputs, or of one where only equal positions are kept. Barriers keep XLA from

@@ -56,7 +56,7 @@ class KernelStore:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as entry:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
                 kernels = [entry["nngp"], entry["ntk"]]
                 digest = str(entry["digest"])
         except _UNREADABLE as error:
