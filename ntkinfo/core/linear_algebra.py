@@ -118,10 +118,13 @@ def inverse_definite(matrix: Float[Array, "n n"], name: str = "matrix") -> Float
     """
     factor = cholesky(matrix, name)
     if namespace(factor) is np:
-        lower, info = scipy.linalg.lapack.dpotri(factor, lower=1)
+        # The transposed factor lies in memory as LAPACK wants it: its inverse takes its place.
+        (invert,) = scipy.linalg.get_lapack_funcs(("potri",), (factor,))
+        inverse, info = invert(factor.T, lower=0, overwrite_c=1)
         if info:
             raise ValueError(_NOT_DEFINITE.format(name=name))
-        return np.tril(lower) + np.tril(lower, -1).T
+        inverse += np.triu(inverse, 1).T
+        return inverse
     half = solve_lower(factor, jax.numpy.eye(matrix.shape[0], dtype=matrix.dtype))
     return half.T @ half
 

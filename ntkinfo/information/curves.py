@@ -200,7 +200,7 @@ def _add_closed_forms(table: CurveTable, distribution: OutputDistribution, split
             for name, values in closed_form(mean, variance, targets, labels).items():
                 table.put(name, values, split, part)
         if "training set" in groups:
-            value = relative_entropy_per_input(mean, law.log_variance[part], law.initial_variance)
+            value = relative_entropy_per_input(mean, law.log_variance_at(part), law.initial_variance)
             table.put("information_training_set", value.mean(axis=1), split, part)
     table.note(*(f"{split}: {note}" for note in law.notes))
 
@@ -223,7 +223,7 @@ def _add_by_time(
     for index in progress(range(count), f"I(Z;X), I(Z;Y), member error ({split})", count):
         part = slice(index, index + 1)
         if "member" in groups and labels is not None:
-            estimate = error_member(law.mean_at(part), law.variance[part], labels)
+            estimate = error_member(law.mean_at(part), law.variance_at(part), labels)
             table.put_estimate("error_member", estimate, split, part)
         if "output" in groups:
             _add_output(table, (split, part), law, targets, labels, settings, resolution)
@@ -267,7 +267,7 @@ def _add_output(
 
 
 def _plain(law: OutputLaw, part: slice) -> tuple[Any, Any]:
-    return law.mean_at(part)[0], law.variance[part.start]
+    return law.mean_at(part)[0], law.variance_at(part)[0]
 
 
 def _side(distribution: OutputDistribution, split: str) -> tuple[OutputLaw, np.ndarray, np.ndarray | None]:

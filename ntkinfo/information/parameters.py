@@ -133,15 +133,15 @@ def _noise_free(law: OutputDistribution, extra: ExtraInputs | None) -> Estimate:
     moving = law.moving
     chosen, targets = values[moving], law.targets[moving]
     prior = _dense_prior(law)[moving, moving]
+    learn = targets @ targets.T + law.n_outputs * prior
     inverse = inverse_definite(prior, "the prior covariance of the training inputs")
     residue = float(xp.max(xp.abs(xp.einsum("jk,jk->j", inverse, prior) - 1)))
-    learn = targets @ targets.T + law.n_outputs * prior
-    form = inverse * learn * chosen[:, None] * chosen[None, :]
-    if extra is not None:
-        form = form + _moved(law, extra, moving, inverse) * learn
-    del inverse, learn
     factors = factor(law.summed.filter, chosen, times)
-    quadratic = 0.5 * quadratic_form(factors, form, xp.ones((len(chosen), 1)))[:, 0]
+    quadratic = quadratic_form(factors, inverse * learn, chosen[:, None])
+    if extra is not None:
+        moved = _moved(law, extra, moving, inverse) * learn
+        quadratic = quadratic + quadratic_form(factors, moved, xp.ones((len(chosen), 1)))
+    quadratic = 0.5 * quadratic[:, 0]
     rest = _over_modes(lambda some: _stretch(law.summed, chosen, some) - 0.5 * _trained(law, chosen, some) ** 2, law)
     value = quadratic + law.n_outputs * rest
     error = residue * xp.where(xp.isfinite(value), xp.abs(quadratic), 0.0)

@@ -38,7 +38,16 @@ class HeldOutLaw(OutputLaw):
     def _prepare_mean(self):
         return self._distribution.filter_factors.linear(self._distribution.targets, self._tangent)
 
-    def _variance(self):
+    def variance_at(self, chosen: slice) -> Float[Array, "t p"]:
+        """Variance at a slice of the times; never below 0."""
+        with float64():
+            return self._xp.maximum(self._computed[chosen], 0.0)
+
+    def _unclipped(self):
+        return self._computed
+
+    @cached_property
+    def _computed(self) -> Float[Array, "t p"]:
         law, factors, times = self._distribution, self._distribution.filter_factors, self._distribution.internal_times
         linear = _weighted_sum(factors, self._tangent * self._prior_cross)
         total = self.initial_variance[None, :] - 2 * linear + self._explained
@@ -80,7 +89,7 @@ class HeldOutLaw(OutputLaw):
         reach = (deviation * xp.sqrt(law.prior_variance + noise)) @ xp.abs(self._tangent)
         linear = 2 * deviation @ xp.abs(self._tangent * self._prior_cross)
         if law.prior.ndim == 1:
-            return xp.zeros_like(self._raw_variance) + linear[None, :]
+            return xp.zeros_like(self._computed) + linear[None, :]
         size = xp.sqrt(xp.maximum(self._explained, 0.0))
         return linear[None, :] + 2 * size * reach[None, :] + reach[None, :] ** 2
 

@@ -63,24 +63,25 @@ class OutputLaw(ABC):
     @cached_property
     def variance(self) -> Float[Array, "t p"]:
         """Variance at all times, one for all the outputs. Never below 0; what was clipped is in `notes`."""
-        with float64():
-            raw = self._raw_variance
-            return namespace(raw).maximum(raw, 0.0)
+        return self.variance_at(slice(None))
 
-    @cached_property
-    def log_variance(self) -> Float[Array, "t p"]:
-        """Logarithm of `variance`, right also where that is too small for a floating-point number; −∞ where it is 0."""
-        xp = self._xp
+    @abstractmethod
+    def variance_at(self, chosen: slice) -> Float[Array, "t p"]:
+        """Variance at a slice of the times."""
+
+    def log_variance_at(self, chosen: slice) -> Float[Array, "t p"]:
+        """Logarithm of the variance, right also where that is too small for a floating-point number; −∞ for 0."""
+        xp, variance = self._xp, self.variance_at(chosen)
         with float64():
-            positive = xp.where(self.variance > 0, self.variance, 1.0)
-            return xp.where(self.variance > 0, xp.log(positive), -xp.inf)
+            return xp.where(variance > 0, xp.log(xp.where(variance > 0, variance, 1.0)), -xp.inf)
 
     def separated_at(self, index: int) -> tuple[Float[Array, "p c"], Float[Array, " p"]]:
         """Mean and variance at one time of outputs with the same information about inputs and classes.
 
         They are the mean and variance themselves, except where a law knows how to keep digits that these have lost.
         """
-        return self.mean_at(slice(index, index + 1))[0], self.variance[index]
+        chosen = slice(index, index + 1)
+        return self.mean_at(chosen)[0], self.variance_at(chosen)[0]
 
     @cached_property
     def variance_error(self) -> Float[Array, "t p"]:
@@ -91,7 +92,8 @@ class OutputLaw(ABC):
     @cached_property
     def notes(self) -> tuple[str, ...]:
         """What was clipped: variances that rounding carried below 0."""
-        raw = self._raw_variance
+        with float64():
+            raw = self._unclipped()
         count = int((raw < 0).sum())
         if not count:
             return ()
@@ -102,7 +104,7 @@ class OutputLaw(ABC):
         size = max(1, _CHUNK_ELEMENTS // (self.n_inputs * self.n_outputs))
         for start in range(0, len(self.times), size):
             chosen = slice(start, min(start + size, len(self.times)))
-            yield chosen, self.mean_at(chosen), self.variance[chosen]
+            yield chosen, self.mean_at(chosen), self.variance_at(chosen)
 
     def sample(self, seed: int, count: int, time: float) -> Float[np.ndarray, "s p c"]:
         """Draw `count` members' outputs at one time, jointly over the inputs, outputs independent.
@@ -129,14 +131,11 @@ class OutputLaw(ABC):
     def _covariance(self, time: Array) -> Array: ...
 
     @abstractmethod
-    def _variance(self) -> Float[Array, "t p"]: ...
+    def _unclipped(self) -> Float[Array, "t p"]:
+        """Return the array that says by its sign where the variance was clipped at 0."""
 
     @abstractmethod
     def _variance_error(self) -> Float[Array, "t p"]: ...
-
-    @cached_property
-    def _raw_variance(self) -> Float[Array, "t p"]:
-        return self._variance()
 
     @abstractmethod
     def _project(self, weights: Float[Array, "n c"]) -> Float[Array, "p c"]:

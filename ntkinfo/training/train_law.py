@@ -66,15 +66,35 @@ class TrainLaw(OutputLaw):
     def _noisy(self) -> bool:
         return self._distribution.summed.target_noise_variance > 0 or self._distribution.summed.temperature > 0
 
-    @cached_property
-    def log_variance(self) -> Float[Array, "t p"]:
-        """Logarithm of `variance`, from the scaled form where nothing but decaying residuals carries variance."""
-        xp = self._xp
-        if self._noisy:
-            return super().log_variance
-        form = self._scaled_variance
+    def variance_at(self, chosen: slice) -> Float[Array, "t p"]:
+        """Variance at a slice of the times; never below 0."""
+        law, xp = self._distribution, self._xp
+        times = law.internal_times[chosen]
         with float64():
-            return xp.where(form > 0, xp.log(xp.where(form > 0, form, 1.0)), -xp.inf) + 2 * self._log_scale[:, None]
+            total = xp.maximum(self._scaled_variance[chosen], 0.0) * xp.exp(2 * self._log_scale[chosen])[:, None]
+            extra = self._noise_along(times) if self._noisy else None
+            return total if extra is None else total + extra @ self._vectors.T**2
+
+    def _noise_along(self, times: Array) -> Float[Array, "t n"]:
+        """Variance that noisy targets and gradient noise have put along each eigenvector."""
+        law = self._distribution
+        trained = law.eigenvalues[None, :] * law.summed.filter(law.eigenvalues, times)
+        along = law.summed.target_noise_variance * trained**2
+        if law.summed.temperature > 0:
+            along = along + _output_variance(self._langevin(times)[0], law.eigenvalues)
+        return along
+
+    def log_variance_at(self, chosen: slice) -> Float[Array, "t p"]:
+        """Logarithm of the variance, from the scaled form where nothing but decaying residuals carries variance."""
+        if self._noisy:
+            return super().log_variance_at(chosen)
+        xp, form = self._xp, self._scaled_variance[chosen]
+        with float64():
+            log = xp.where(form > 0, xp.log(xp.where(form > 0, form, 1.0)), -xp.inf)
+            return log + 2 * self._log_scale[chosen][:, None]
+
+    def _unclipped(self):
+        return self._scaled_variance
 
     def separated_at(self, index):
         """Beyond the resolution of the mean: targets far apart, and what is left to learn in units of its own size.
@@ -107,24 +127,11 @@ class TrainLaw(OutputLaw):
         chosen = self._moving
         return self._vectors[:, chosen] @ self._distribution.targets[chosen]
 
-    def _variance(self):
-        xp = self._xp
-        law = self._distribution
-        total = self._scaled_variance * xp.exp(2 * self._log_scale)[:, None]
-        noise = law.summed.target_noise_variance
-        if noise > 0:
-            trained = law.eigenvalues[None, :] * law.summed.filter(law.eigenvalues, law.internal_times)
-            total = total + noise * (trained**2 @ self._vectors.T**2)
-        if law.summed.temperature > 0:
-            along, _ = self._langevin(law.internal_times)
-            total = total + _output_variance(along, law.eigenvalues) @ self._vectors.T**2
-        return total
-
     def _variance_error(self):
         xp = self._xp
         law = self._distribution
         if law.prior.ndim == 1:
-            return xp.zeros_like(self._raw_variance)
+            return xp.zeros_like(self._scaled_variance)
         spread = self._factors.error * xp.sqrt(xp.maximum(law.prior_variance[self._moving], 0.0))
         reach = (spread @ xp.abs(self._vectors.T[self._moving]))[None, :]
         bound = 2 * xp.sqrt(xp.maximum(self._scaled_variance, 0.0)) * reach + reach**2
@@ -135,10 +142,7 @@ class TrainLaw(OutputLaw):
         residual = law.summed.residual(law.eigenvalues, time)[0]
         prior = law.prior if law.prior.ndim == 2 else xp.diag(law.prior)
         core = residual[:, None] * prior * residual[None, :]
-        trained = law.eigenvalues * law.summed.filter(law.eigenvalues, time)[0]
-        extra = law.summed.target_noise_variance * trained**2
-        if law.summed.temperature > 0:
-            extra = extra + _output_variance(self._langevin(time)[0], law.eigenvalues)[0]
+        extra = self._noise_along(time)[0]
         return self._vectors @ (core + xp.diag(extra)) @ self._vectors.T
 
 
