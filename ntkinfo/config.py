@@ -108,8 +108,8 @@ class TrainingSection(Section):
 class TimesSection(Section):
     """When: times evenly spaced on a logarithmic axis, and infinity."""
 
-    start: float = _set(1e-2, "first time", "--time-start", gt=0)
-    stop: float = _set(1e6, "last finite time", "--time-stop", gt=0)
+    start: float = _set(1e-5, "first time", "--time-start", gt=0)
+    stop: float = _set(1e3, "last finite time", "--time-stop", gt=0)
     count: int = _set(200, "finite times", "--time-count", ge=2)
     infinity: bool = _set(True, "add infinite time")
 

@@ -148,7 +148,11 @@ def _draw_panel(axes: Axes, lines: Sequence[Series], panel: Panel, times: _TimeA
             "borderaxespad": 0.0,
             "borderpad": 0.1,
         }
-        axes.legend(handles=list(handles.values()), loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, **style)
+        legend = axes.legend(
+            handles=list(handles.values()), loc="lower left", bbox_to_anchor=(0, 1.0), ncols=3, **style
+        )
+        # A legend a little wider than its panel must not push the next column away.
+        legend.set_in_layout(False)
     if panel.log:
         _dress_log_axis(axes)
     return marks
