@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -24,6 +25,11 @@ def silent(items: Iterable[Item], label: str, total: int | None = None) -> Itera
 
 def bar(items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
     """A tqdm bar (terminal or notebook) that appears once the work has taken two seconds."""
-    from tqdm.auto import tqdm
+    from tqdm import TqdmWarning
+
+    with warnings.catch_warnings():
+        # Without ipywidgets tqdm falls back to a plain bar, which is all that is wanted.
+        warnings.simplefilter("ignore", TqdmWarning)
+        from tqdm.auto import tqdm
 
     yield from tqdm(items, desc=label, total=total, delay=2.0, leave=False)

@@ -164,7 +164,9 @@ def test_joint_relative_entropy_bounds_and_equals():
     for index, time in enumerate(law.times):
         joint = relative_entropy_joint(law.train, model.blocks.train.nngp, time)
         assert joint.value == pytest.approx(function_space(law).value[index], rel=1e-10)
-        each = relative_entropy_per_input(law.train.mean, law.train.log_variance_at(slice(None)), law.train.initial_variance)
+        each = relative_entropy_per_input(
+            law.train.mean, law.train.log_variance_at(slice(None)), law.train.initial_variance
+        )
         # A marginal is never further from its start than the whole.
         assert float(each[index].max()) <= joint.value
 

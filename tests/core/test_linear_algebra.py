@@ -1,0 +1,59 @@
+"""Decompositions say what they repaired and refuse what is not what it should be."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ntkinfo.core import linear_algebra as la
+from ntkinfo.core.arrays import float64, namespace
+
+
+def gram(n, rank, seed=0):
+    features = np.random.default_rng(seed).normal(size=(n, rank))
+    return features @ features.T
+
+
+@given(st.integers(1, 12), st.integers(1, 14), st.integers(0, 10))
+@settings(deadline=None, max_examples=40)
+def test_spectrum_rebuilds_the_matrix_and_counts_its_rank(n, rank, seed):
+    matrix = gram(n, rank, seed)
+    result = la.spectrum(matrix)
+    rebuilt = result.eigenvectors * result.eigenvalues @ result.eigenvectors.T
+    np.testing.assert_allclose(rebuilt, matrix, atol=1e-12 * np.abs(matrix).max())
+    assert result.rank == min(n, rank)
+    assert np.all(result.eigenvalues[np.asarray(result.null)] == 0)
+    assert bool(result.notes("kernel")) == (rank < n)
+
+
+def test_indefinite_matrices_are_refused():
+    with pytest.raises(ValueError, match="not positive semidefinite"):
+        la.spectrum(np.diag([-1.0, 2.0]), "the kernel")
+    with pytest.raises(ValueError, match="the kernel is not positive definite"):
+        la.cholesky(np.diag([0.0, 1.0]), "the kernel")
+    with float64(), pytest.raises(ValueError, match="the kernel is not positive definite"):
+        la.cholesky(jnp.diag(jnp.asarray([-1.0, 1.0])), "the kernel")
+
+
+@pytest.mark.parametrize("kind", ["numpy", "jax"])
+def test_inverse_logarithms_and_solves(kind):
+    with float64():
+        matrix = gram(9, 20, 1)
+        given_matrix = matrix if kind == "numpy" else jnp.asarray(matrix)
+        inverse = la.inverse_definite(given_matrix)
+        assert namespace(inverse) is (np if kind == "numpy" else jnp)
+        np.testing.assert_allclose(inverse, np.linalg.inv(matrix), rtol=1e-9)
+        np.testing.assert_array_equal(np.asarray(inverse), np.asarray(inverse).T)
+        assert la.log_determinant(given_matrix) == pytest.approx(np.linalg.slogdet(matrix)[1], rel=1e-12)
+        lower = la.cholesky(given_matrix)
+        np.testing.assert_allclose(lower @ la.solve_lower(lower, given_matrix), matrix, rtol=1e-9)
+
+
+@given(st.floats(1e-12, 1e6), st.integers(0, 5))
+@settings(deadline=None, max_examples=30)
+def test_log_determinant_one_plus(scale, seed):
+    matrix = scale * gram(5, 3, seed)
+    values = np.linalg.eigvalsh(matrix)
+    wanted = np.sum(np.log1p(np.maximum(values, 0)))
+    assert la.log_determinant_one_plus(matrix) == pytest.approx(wanted, rel=1e-9)
