@@ -3,9 +3,11 @@
 Times, side by side in one process after a warm-up: `scipy.linalg.eigh` of the NTK (the floor), all closed-form
 quantities on training and test inputs (mean, variance, losses, the I(Z;D|X) bound, parameter and path quantities), and
 mean and variance alone by `neural_tangents.predict.gradient_descent_mse_ensemble` (the peer), which forms whole
-covariances: it is timed at two small numbers of times and continued linearly. Both sides get the kernels ready made.
+covariances: it is timed at as many times as fit into memory and continued linearly. Both sides get the kernels ready made.
 
     python benchmarks/information_curves.py [--n 2000] [--m 1000] [--outputs 10] [--times 1000] [--slow-quantities]
+
+Peak memory is this process's largest resident size above that before the kernels' first use, with the kernels added.
 """
 
 from __future__ import annotations
@@ -89,6 +91,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for flag, default in (("--n", 2000), ("--m", 1000), ("--outputs", 10), ("--times", 1000), ("--repeats", 3)):
         parser.add_argument(flag, type=int, default=default)
+    parser.add_argument("--peer-times", type=int, default=40, help="as many times as the peer can hold in memory")
     parser.add_argument("--slow-quantities", action="store_true", help="time mixture entropies and member error too")
     parser.add_argument("--no-peer", action="store_true")
     options = parser.parse_args()
@@ -118,7 +121,7 @@ def main() -> None:
     print(f"closed forms {result['ours_s']:.2f} s, eigh {result['eigh_s']:.2f} s: ratio {ratio:.2f}")
     print(f"peak memory {memory:.1f} matrices of n x n, kernels included")
     if not options.no_peer:
-        few, more = 2, 6
+        few, more = options.peer_times // 8, options.peer_times
         peer_seconds(blocks, data, few)
         slope = (peer_seconds(blocks, data, more) - peer_seconds(blocks, data, few)) / (more - few)
         result["peer_s"] = slope * options.times
