@@ -3,7 +3,8 @@
 Times, side by side in one process after a warm-up: `scipy.linalg.eigh` of the NTK (the floor), all closed-form
 quantities on training and test inputs (mean, variance, losses, the I(Z;D|X) bound, parameter and path quantities), and
 mean and variance alone by `neural_tangents.predict.gradient_descent_mse_ensemble` (the peer), which forms whole
-covariances: it is timed at as many times as fit into memory and continued linearly. Both sides get the kernels ready made.
+covariances: it is timed at as many times as fit into memory and continued linearly. Both sides get the kernels ready
+made.
 
     python benchmarks/information_curves.py [--n 2000] [--m 1000] [--outputs 10] [--times 1000] [--slow-quantities]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -27,6 +28,7 @@ from ntkinfo.report.series import panels
 from ntkinfo.report.summary import print_summary
 
 DONE, FAILED, INTERRUPTED = 0, 2, 130
+_PIPE_WIDTH = 130
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ def run_curves(path: str | None, given: Mapping[str, Any], problems: Sequence[Pr
     Returns:
         The exit code: 0 when done, 2 for bad input, 130 when interrupted.
     """
-    messages, output = Console(stderr=True), Console(quiet=switches.quiet)
+    # A pipe or a file has no width of its own; the table must not be cut there.
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    messages, output = Console(stderr=True), Console(quiet=switches.quiet, width=width)
     try:
         config = _load(path, given, problems)
     except ConfigError as error:

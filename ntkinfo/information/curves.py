@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import float64
+from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.records import Dataset
 from ntkinfo.information.curve_files import load_curves, save_curves
@@ -44,6 +45,8 @@ __all__ = [
 
 # Rounding and the truncated time factors leave this share of the outputs' size in their means.
 _RESOLUTION = 1e-11
+# Peak of the whole job in matrices of n×n, by benchmarks/information_curves.py, less the test inputs' share.
+_MATRICES = 8
 
 
 @dataclass(frozen=True)
@@ -121,10 +124,22 @@ def information_curves(
     procedure = procedure or GradientFlow()
     checks.times(times)
     choose(quantities, data.labels_train is not None, procedure.temperature > 0)
+    _require_memory(data, len(times))
     blocks = kernel_blocks(network, data, store=store, progress=progress)
     distribution = output_distribution(blocks, data, procedure, np.asarray(times, dtype=np.float64))
     curves = curves_of(distribution, quantities=quantities, settings=settings, progress=progress)
     return curves.assign_attrs(network=network.describe(), network_fingerprint=network.fingerprint)
+
+
+def _require_memory(data: Dataset, n_times: int) -> None:
+    """Refuse beforehand what cannot fit: about nine matrices of n×n, and variances at all times."""
+    n, m = len(data.x_train), len(data.x_test)
+    needed = 8 * (_MATRICES * n**2 + 5 * n * m + 3 * (n + m) * n_times) / GIB
+    limit = available_memory()
+    remedy = f"take about {int(n * (0.9 * limit / needed) ** 0.5)} training inputs, or a machine with more memory"
+    require_memory(
+        f"a set of curves with {n} training inputs, {m} test inputs and {n_times} times", needed, limit, remedy
+    )
 
 
 def curves_of(

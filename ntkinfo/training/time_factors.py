@@ -135,6 +135,13 @@ def quadratic_form(
     return (xp.concatenate(parts, axis=0) @ pairs).T
 
 
+def _scaled(image: Array, factors: Array) -> Array:
+    """Return image · factors, in place where arrays can be written: fresh memory costs more than the product."""
+    if isinstance(image, np.ndarray):
+        return np.multiply(image, np.asarray(factors), out=image)
+    return image * factors
+
+
 def _common_courses(factors: TimeFactors) -> tuple[Array, Array]:
     """Return M and Q with all blocks' courses = M @ Q, Q of the rank that all the eigenvalues have together."""
     xp = namespace(factors.blocks[0].courses)
@@ -154,7 +161,7 @@ def _gram(factors: TimeFactors, matrix: Array, inputs: Array) -> Array:
         width = block.modes.shape[1]
         spread = (inputs[block.start : block.stop, :, None] * block.modes[:, None, :]).reshape(-1, count * width)
         image = (matrix[block.start :, block.start : block.stop] @ spread).reshape(-1, count, width)
-        image = image * inputs[block.start :, :, None]
+        image = _scaled(image, inputs[block.start :, :, None])
         entries = []
         for row, other in enumerate(factors.blocks):
             if row < column:

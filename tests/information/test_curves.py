@@ -189,6 +189,16 @@ def test_selection_and_its_errors():
     assert {name for name, q in QUANTITIES.items() if not q.needs_labels} <= set(everything.data_vars)
 
 
+def test_a_job_that_cannot_fit_is_refused_before_any_kernel(monkeypatch):
+    data = ni.data.digits(n_train=200, n_test=20)
+    monkeypatch.setattr("ntkinfo.information.curves.available_memory", lambda: 0.001)
+    monkeypatch.setattr(
+        "ntkinfo.information.curves.kernel_blocks", lambda *_, **__: pytest.fail("kernels were computed")
+    )
+    with pytest.raises(MemoryError, match=r"200 training inputs.* GiB .*take about \d+ training inputs"):
+        information_curves(NETWORK, data, TIMES)
+
+
 def test_extra_inputs_raise_the_lower_bound():
     data = ni.data.digits(n_train=30, n_test=20)
     values = [

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import ntkinfo as ni
 from ntkinfo.core.arrays import float64
 from ntkinfo.kernels.records import CrossBlocks, KernelBlocks, SquareBlocks
 from ntkinfo.training.discrete import GradientDescent, HeavyBall
@@ -169,6 +170,19 @@ def test_thousands_of_times_agree_with_one_at_a_time_within_the_stated_error():
                 assert np.all(np.abs(law.variance[index] - one) <= law.variance_error[index] + slack)
         assert distribution.test.variance_error.max() < 1e-8
         assert distribution.filter_factors.blocks[0].modes.shape[1] < 32
+
+
+def test_new_inputs_have_the_law_of_the_same_inputs_elsewhere():
+    data = ni.data.wine(n_train=30, n_test=20)
+    network = ni.FullyConnected(depth=1, activation="relu", w_std=1.4, b_std=0.2)
+    law = output_distribution(ni.kernel_blocks(network, data), data, GradientFlow(ridge=0.1), TIMES)
+    for inputs, known in ((data.x_test, law.test), (data.x_train, law.train)):
+        again = law.at(inputs)
+        np.testing.assert_allclose(again.mean, known.mean, atol=1e-11)
+        np.testing.assert_allclose(again.variance, known.variance, atol=1e-11)
+        np.testing.assert_allclose(again.covariance(0.4), known.covariance(0.4), atol=1e-11)
+    with pytest.raises(ValueError, match=r"inputs has shape \(20, 5\)"):
+        law.at(data.x_test[:, :5])
 
 
 def test_samples_have_the_law_s_moments():
