@@ -69,14 +69,14 @@ def times(config: Config) -> np.ndarray:
 
 
 def settings(config: Config) -> CurveSettings:
-    """Seed, sample size and tolerance of what is not a closed form.
+    """Seed, sample size and tolerance of what is not a closed form, and the kernels' store.
 
     Raises:
         ValueError: an odd number of samples.
     """
     given = config.curves.given()
     renamed = {"samples": "samples_per_input"}
-    return CurveSettings(**{renamed.get(k, k): v for k, v in given.items() if k not in ("quantities", "store")})
+    return CurveSettings(**{renamed.get(k, k): v for k, v in given.items() if k != "quantities"})
 
 
 def quantities(config: Config) -> list[str] | None:

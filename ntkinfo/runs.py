@@ -122,7 +122,6 @@ def compute(config: Config, data: Dataset, progress: Track) -> tuple[xr.Dataset,
                 procedure=assembly.procedure(config),
                 quantities=assembly.quantities(config),
                 settings=assembly.settings(config),
-                store=config.curves.store,
                 progress=progress if len(networks) == 1 else _at_depth(progress, depth),
             )
         except information.Interrupted as interruption:

@@ -12,9 +12,14 @@ def folder() -> Path:
     return Path(given) if given else Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def shared(name: str) -> Path:
+    """Find a file of the optional shared data, or skip the test."""
+    place = folder() / name
+    if not place.is_file():
+        pytest.skip(f"{name} is not at hand (set NTKINFO_DATA to the folder that holds it)")
+    return place
+
+
 def mnist_files() -> tuple[Path, Path]:
-    """MNIST's test images and labels."""
-    images, labels = (folder() / f"t10k-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
-    if not (images.exists() and labels.exists()):
-        pytest.skip("MNIST's IDX files are not at hand (set NTKINFO_DATA to their folder)")
-    return images, labels
+    """MNIST's test images and labels, or skip the test."""
+    return shared("t10k-images-idx3-ubyte.gz"), shared("t10k-labels-idx1-ubyte.gz")

@@ -1,15 +1,12 @@
 from __future__ import annotations
 
-import contextlib
 import gzip
 import io
 import os
 import re
-import signal
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,42 +16,11 @@ from rich.console import Console
 
 from ntkinfo import runs
 from ntkinfo.cli import run
-from ntkinfo.information.curves import Interrupted, load_curves
+from ntkinfo.information.curves import load_curves
 from ntkinfo.information.quantities import QUANTITIES
-from ntkinfo.report.progress import ConsoleProgress, Interruptible
+from ntkinfo.report.progress import ConsoleProgress
 from ntkinfo.report.results import ResultsFolder
-
-SMALL = ["--n-train", "24", "--n-test", "16", "--time-count", "6", "--samples", "4"]
-FAST = [*SMALL, "--quantities", "loss_mean", "path_energy"]
-
-
-@pytest.fixture
-def curves(tmp_path, capsys, monkeypatch):
-    """Run `ntkinfo curves` in an empty folder; returns exit code, output and messages."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "100")
-
-    def call(*words):
-        code = run(["curves", *map(str, words)])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
-def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*"))
-
-
-def command(*words, **options):
-    code = "from ntkinfo.cli import main; main()"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
+from tests.cli_helpers import FAST, SMALL, files
 
 
 def test_run_writes_curves_figure_and_configuration_and_prints_a_summary(curves, tmp_path):
@@ -245,67 +211,6 @@ def test_too_little_memory_is_an_error_with_the_estimate(curves, tmp_path, monke
     assert files(tmp_path) == []
 
 
-def test_interruption_writes_what_is_finished(curves, tmp_path, monkeypatch):
-    real, calls = runs.information.information_curves, []
-
-    def interrupted(network, *arguments, **options):
-        whole = real(network, *arguments, **options)
-        calls.append(network)
-        if len(calls) < 2:
-            return whole
-        partial = whole.drop_vars("path_energy")
-        partial["loss_mean"][3:] = np.nan
-        raise Interrupted(partial)
-
-    monkeypatch.setattr(runs.information, "information_curves", interrupted)
-    code, _, err = curves(*FAST, "--depth", "1", "2", "3", "--out", "results")
-    assert code == 130
-    assert "Interrupted" in err
-    assert "depths 3" in err
-    assert files(tmp_path / "results") == ["config.toml", "curves.nc", "curves.png"]
-    result = load_curves(tmp_path / "results" / "curves.nc")
-    assert result.attrs["complete"] == "no, interrupted"
-    assert result["depth"].values.tolist() == [1, 2]
-    assert np.isfinite(result["path_energy"].sel(depth=1)).all()
-    assert np.isnan(result["path_energy"].sel(depth=2)).all()
-    assert np.isnan(result["loss_mean"].sel(depth=2)).sum() == 2 * 4
-
-
-def test_interruption_before_anything_is_finished_writes_nothing(curves, tmp_path, monkeypatch):
-    def interrupted(*arguments, **options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(runs.information, "information_curves", interrupted)
-    code, _, err = curves(*FAST)
-    assert code == 130
-    assert "nothing was written" in err
-    assert files(tmp_path) == []
-
-
-def test_control_c_on_a_real_run(tmp_path):
-    words = ["--n-train", "128", "--n-test", "32", "--time-count", "600", "--samples", "512", "--out", "results"]
-    words += ["--quantities", "loss_mean", "information_input"]
-    process = command("curves", *words, cwd=tmp_path)
-    try:
-        line = process.stderr.readline()
-        assert "I(Z;X)" in line, line + process.stderr.read()
-        process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
-    finally:
-        process.kill()
-    assert process.returncode == 130, err
-    assert "Interrupted. What was finished is written" in err
-    assert "Traceback" not in err
-    assert files(tmp_path / "results") == ["config.toml", "curves.nc", "curves.png"]
-    result = load_curves(tmp_path / "results" / "curves.nc")
-    assert result.attrs["complete"] == "no, interrupted"
-    assert np.isfinite(result["loss_mean"]).all()
-    missing = np.isnan(result["information_input"].sel(split="train").values)
-    assert missing.any()
-    assert not missing.all()
-    assert "information_input" in out
-
-
 def test_help_fits_a_screen_and_loads_nothing_heavy():
     code = (
         "import sys; from ntkinfo.cli import run; run(['--help']); run(['curves', '--help']); run(['--version']);"
@@ -369,25 +274,6 @@ def test_progress_bars_on_a_terminal_nest_and_yield_everything():
     with ConsoleProgress(Console(file=stream, force_terminal=True)) as track:
         pairs = [(a, b) for a in track([1, 2], "outer") for b in track([3, 4], "inner", 2)]
     assert pairs == [(1, 3), (1, 4), (2, 3), (2, 4)]
-
-
-def test_a_lost_interruption_arrives_at_the_next_item():
-    before = signal.getsignal(signal.SIGINT)
-    seen = []
-
-    def work(track):
-        for item in track(range(5), "working"):
-            seen.append(item)
-            # Suppressed as where Python drops an exception that is raised in a callback.
-            with contextlib.suppress(KeyboardInterrupt):
-                if item == 1:
-                    os.kill(os.getpid(), signal.SIGINT)
-                    time.sleep(0.1)
-
-    with Interruptible(ConsoleProgress(Console(quiet=True))) as track, pytest.raises(KeyboardInterrupt):
-        work(track)
-    assert seen == [0, 1]
-    assert signal.getsignal(signal.SIGINT) is before
 
 
 def test_results_folder_removes_only_what_it_made(tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,19 +51,21 @@ _MATRICES = 8
 
 @dataclass(frozen=True)
 class CurveSettings:
-    """How the quantities that are not closed forms are computed.
+    """How the quantities that are not closed forms are computed, and where kernels are kept.
 
     Args:
         seed: of the Monte Carlo draws; the same draws at every time make smooth curves.
         samples_per_input: draws for each input, even and at least 4; None for about 6144 draws a time in all.
         tolerance: absolute error of the quadrature that one output allows, in nats.
         extra_inputs: how many test inputs, from the first, join the training inputs in `information_parameters`.
+        store: folder that keeps kernels between runs, or None.
     """
 
     seed: int = 0
     samples_per_input: int | None = None
     tolerance: float = 1e-9
     extra_inputs: int = 0
+    store: KernelStore | str | os.PathLike | None = field(default=None, repr=False)
 
     def __post_init__(self):
         checks.whole("seed", self.seed, least=0)
@@ -95,7 +97,6 @@ def information_curves(
     procedure: Procedure | None = None,
     quantities: Iterable[str] | None = None,
     settings: CurveSettings | None = None,
-    store: KernelStore | str | os.PathLike | None = None,
     progress: Track = bar,
 ) -> xr.Dataset:
     """Compute information curves of an infinitely wide network over training time.
@@ -106,8 +107,7 @@ def information_curves(
         times: (T,), strictly rising in [0, ∞]; `log_times` makes them.
         procedure: how it is trained; gradient flow on the summed loss if None.
         quantities: names from `QUANTITIES`; None for all that the data allow.
-        settings: of Monte Carlo and quadrature.
-        store: folder that keeps kernels between runs.
+        settings: of Monte Carlo and quadrature, and where kernels are kept.
         progress: shows what takes long.
 
     Returns:
@@ -121,11 +121,11 @@ def information_curves(
 
     Fails when the network is narrow or its kernel moves in training: these are infinite-width laws.
     """
-    procedure = procedure or GradientFlow()
+    procedure, settings = procedure or GradientFlow(), settings or CurveSettings()
     checks.times(times)
     choose(quantities, data.labels_train is not None, procedure.temperature > 0)
     _require_memory(data, len(times))
-    blocks = kernel_blocks(network, data, store=store, progress=progress)
+    blocks = kernel_blocks(network, data, store=settings.store, progress=progress)
     distribution = output_distribution(blocks, data, procedure, np.asarray(times, dtype=np.float64))
     curves = curves_of(distribution, quantities=quantities, settings=settings, progress=progress)
     return curves.assign_attrs(network=network.describe(), network_fingerprint=network.fingerprint)

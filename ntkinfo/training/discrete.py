@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,9 +43,9 @@ class _Stepped(Procedure):
     def step(self):
         return self.step_size
 
+    @abstractmethod
     def _stability_bound(self) -> float:
         """Return the value of ημ from which the recursion grows."""
-        raise NotImplementedError
 
     def _steps(self, times):
         xp = namespace(times)
@@ -72,12 +73,8 @@ class GradientDescent(_Stepped):
         return xp.where(mu > 0, power / safe, limit)
 
     def residual(self, eigenvalues, times):
-        xp = namespace(eigenvalues)
-        _, mu, sign, exponent = self._powers(eigenvalues, times)
-        decay = sign * xp.exp(exponent)
-        if self.ridge == 0:
-            return decay
-        return (self.ridge + eigenvalues[None, :] * decay) / mu
+        _, _, sign, exponent = self._powers(eigenvalues, times)
+        return self._left(eigenvalues, sign * namespace(eigenvalues).exp(exponent))
 
     def log_residual(self, eigenvalues, times):
         xp = namespace(eigenvalues)
@@ -164,10 +161,8 @@ class HeavyBall(_Stepped):
     def residual(self, eigenvalues, times):
         xp = namespace(eigenvalues)
         steps, mu, z = self._setting(eigenvalues, times)
-        decay = xp.where(mu > 0, xp.where(xp.isinf(steps), 0.0, self._recursion(z, steps)), 1.0)
-        if self.ridge == 0:
-            return decay
-        return (self.ridge + eigenvalues[None, :] * decay) / mu
+        finished = xp.where(xp.isinf(steps), 0.0, self._recursion(z, steps))
+        return self._left(eigenvalues, xp.where(mu > 0, finished, 1.0))
 
     def log_residual(self, eigenvalues, times):
         xp = namespace(eigenvalues)

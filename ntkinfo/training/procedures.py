@@ -100,6 +100,13 @@ class Procedure(ABC):
     def injected_variance(self, eigenvalues: Float[Array, " n"], times: Float[Array, " t"]) -> TimeByMode:
         """c_t(λ): parameter variance along an eigen-direction that Langevin noise of temperature 1 has built up."""
 
+    def _left(self, eigenvalues: Float[Array, " n"], decay: TimeByMode) -> TimeByMode:
+        """R from the decay 1 − μ g of the whole objective: (ρ + λ (1 − μ g))/μ."""
+        if self.ridge == 0:
+            return decay
+        row = eigenvalues[None, :]
+        return (self.ridge + row * decay) / (row + self.ridge)
+
     @property
     def step(self) -> float | None:
         """Size of a discrete step in the summed loss's time, or None for continuous time."""
@@ -123,10 +130,7 @@ class GradientFlow(Procedure):
     def residual(self, eigenvalues, times):
         xp = namespace(eigenvalues)
         mu, z = self._exponent(eigenvalues, times)
-        decay = xp.where(mu > 0, xp.exp(-z), 1.0)
-        if self.ridge == 0:
-            return decay
-        return (self.ridge + eigenvalues[None, :] * decay) / mu
+        return self._left(eigenvalues, xp.where(mu > 0, xp.exp(-z), 1.0))
 
     def log_residual(self, eigenvalues, times):
         xp = namespace(eigenvalues)
