@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ntkinfo.kernels.blocks import kernel_blocks as kernel_blocks
     from ntkinfo.kernels.convolutional import Convolutional as Convolutional
     from ntkinfo.kernels.convolutional import WideResidual as WideResidual
+    from ntkinfo.kernels.prior import network_prior as network_prior
     from ntkinfo.kernels.records import KernelBlocks as KernelBlocks
     from ntkinfo.report.figures import curves_figure as curves_figure
     from ntkinfo.training.discrete import GradientDescent as GradientDescent
@@ -61,6 +62,7 @@ _HOMES = {
     "ntkinfo.kernels.architectures": ("FullyConnected", "StaxNetwork"),
     "ntkinfo.kernels.blocks": ("kernel_blocks",),
     "ntkinfo.kernels.convolutional": ("Convolutional", "WideResidual"),
+    "ntkinfo.kernels.prior": ("network_prior",),
     "ntkinfo.kernels.records": ("KernelBlocks",),
     "ntkinfo.report.figures": ("curves_figure",),
     "ntkinfo.training.discrete": ("GradientDescent", "HeavyBall"),
