@@ -1,7 +1,7 @@
 """Many times for the price of a few: the matrix of filter values has low rank, block by block of eigenvalues.
 
 A filter's values g_t(λ_j) at thousands of times are smooth in λ. Over a run of neighbouring eigenvalues they span only
-a few directions (6 to 12 to thirteen digits), over all of them some thirty. `factor` finds those directions,
+a few directions (about ten to thirteen digits), over all of them some thirty to fifty. `factor` finds those directions,
 `quadratic_form` uses them: the quadratic form (a ∘ g_t)ᵀ B (a ∘ g_t) at every time costs one pass over B with a few
 columns an input, independent of the number of times.
 """
