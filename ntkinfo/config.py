@@ -176,13 +176,21 @@ class ConfigError(ValueError):
 Finding = tuple[str, str, str]
 
 
+def _section(name: str) -> type[Section]:
+    annotation = Config.model_fields[name].annotation
+    assert isinstance(annotation, type)
+    assert issubclass(annotation, Section)
+    return annotation
+
+
 def flags() -> dict[str, Flag]:
     """Every flag by its name, read off the sections."""
     found = {}
-    for section, outer in Config.model_fields.items():
-        for key, field in outer.annotation.model_fields.items():  # type: ignore[union-attr]
-            extra = field.json_schema_extra or {}
-            name = str(extra.get("flag", f"--{key.replace('_', '-')}"))  # type: ignore[union-attr]
+    for section in Config.model_fields:
+        for key, field in _section(section).model_fields.items():
+            extra = field.json_schema_extra
+            extra = extra if isinstance(extra, dict) else {}
+            name = str(extra.get("flag", f"--{key.replace('_', '-')}"))
             found[name] = Flag(name, section, key, field.annotation, field.description or "", field.default)
     return found
 
@@ -354,7 +362,7 @@ _NEEDS = {
 def _explain(section: str, key: str, value: Any, detail: Any) -> str:
     """One sentence: what was given and what is needed."""
     if detail["type"] == "extra_forbidden":
-        known = list(Config.model_fields[section].annotation.model_fields)  # type: ignore[union-attr]
+        known = list(_section(section).model_fields)
         return f"unknown key {key!r} in [{section}]{_unknown(key, known)}"
     inner = detail["input"]
     need = _NEEDS.get(detail["type"])

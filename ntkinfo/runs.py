@@ -77,6 +77,16 @@ def run_curves(path: str | None, given: Mapping[str, Any], problems: Sequence[Pr
         return FAILED
 
 
+def _print_notes(output: Console, curves: xr.Dataset) -> None:
+    """Say what was repaired, left out or could not be computed."""
+    for key in ("kernel_notes", "notes"):
+        given = str(curves.attrs.get(key, ""))
+        # Several depths whose notes differ hold them as a list.
+        texts = json.loads(given) if given.startswith("[") else [given]
+        for text in dict.fromkeys(note for each in texts for note in each.split("; ") if note):
+            output.print(f"note: {escape(text)}", soft_wrap=True)
+
+
 def _load(path: str | None, given: Mapping[str, Any], problems: Sequence[Problem]) -> Config:
     try:
         config = load_config(path, given, assembly.cross_checks)
@@ -99,6 +109,7 @@ def _run(config: Config, switches: Switches, messages: Console, output: Console)
             messages.print("Interrupted before anything was finished; nothing was written.")
             return INTERRUPTED
         _summarise(output, curves, config.output.bits)
+        _print_notes(output, curves)
         written = _write(folder, curves, config, data)
         names = ", ".join(place.name for place in written)
         output.print(f"\n{names} in {escape(str(folder.folder))} ({time.monotonic() - start:.0f} s)", soft_wrap=True)

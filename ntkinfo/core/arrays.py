@@ -32,7 +32,7 @@ def special(*arrays: object) -> ModuleType:
 
 
 def to_numpy(array: Array) -> np.ndarray:
-    """The array on the host, in float64 where it was floating point."""
+    """The array on the host; a numpy array is returned as it is."""
     return np.asarray(array)
 
 

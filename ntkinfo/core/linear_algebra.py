@@ -75,32 +75,25 @@ def symmetric_part(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
     return (matrix + matrix.T) / 2
 
 
+class NotDefiniteError(ValueError):
+    """A matrix that has to be positive definite is singular to rounding."""
+
+
 def cholesky(matrix: Float[Array, "n n"], name: str = "matrix") -> Float[Array, "n n"]:
     """Lower Cholesky factor, without jitter.
 
     Raises:
-        ValueError: the matrix is not positive definite to rounding.
+        NotDefiniteError: the matrix is not positive definite to rounding.
     """
     if namespace(matrix) is np:
         try:
             return np.linalg.cholesky(np.asarray(matrix))
         except np.linalg.LinAlgError as error:
-            raise ValueError(_NOT_DEFINITE.format(name=name)) from error
+            raise NotDefiniteError(_NOT_DEFINITE.format(name=name)) from error
     factor = jax.numpy.linalg.cholesky(matrix)
     if bool(jax.numpy.any(jax.numpy.isnan(factor))):
-        raise ValueError(_NOT_DEFINITE.format(name=name))
+        raise NotDefiniteError(_NOT_DEFINITE.format(name=name))
     return factor
-
-
-def log_determinant(matrix: Float[Array, "n n"], name: str = "matrix") -> float:
-    """Log-determinant of a positive definite matrix, by Cholesky.
-
-    Raises:
-        ValueError: the matrix is not positive definite to rounding.
-    """
-    factor = cholesky(matrix, name)
-    xp = namespace(factor)
-    return float(2 * xp.sum(xp.log(xp.diagonal(factor))))
 
 
 def solve_lower(factor: Float[Array, "n n"], right: Float[Array, "n k"]) -> Float[Array, "n k"]:
@@ -114,7 +107,7 @@ def inverse_definite(matrix: Float[Array, "n n"], name: str = "matrix") -> Float
     """Inverse of a positive definite matrix, exactly symmetric, by Cholesky without jitter.
 
     Raises:
-        ValueError: the matrix is not positive definite to rounding.
+        NotDefiniteError: the matrix is not positive definite to rounding.
     """
     factor = cholesky(matrix, name)
     if namespace(factor) is np:
@@ -122,18 +115,38 @@ def inverse_definite(matrix: Float[Array, "n n"], name: str = "matrix") -> Float
         (invert,) = scipy.linalg.get_lapack_funcs(("potri",), (factor,))
         inverse, info = invert(factor.T, lower=0, overwrite_c=1)
         if info:
-            raise ValueError(_NOT_DEFINITE.format(name=name))
+            raise NotDefiniteError(_NOT_DEFINITE.format(name=name))
         inverse += np.triu(inverse, 1).T
         return inverse
     half = solve_lower(factor, jax.numpy.eye(matrix.shape[0], dtype=matrix.dtype))
     return half.T @ half
 
 
-def log_determinant_one_plus(matrix: Float[Array, "n n"]) -> float:
-    """Return log det(I + M) for a symmetric positive semidefinite M, accurate where M is small."""
-    values, _ = _eigh(matrix)
-    xp = namespace(values)
-    return float(xp.sum(xp.log1p(xp.maximum(values, 0.0))))
+@dataclass(frozen=True)
+class Factored:
+    """A positive definite matrix by its lower Cholesky factor."""
+
+    lower: Float[Array, "n n"]
+
+    @property
+    def log_determinant(self) -> Array | float:
+        """Log-determinant of the matrix."""
+        xp = namespace(self.lower)
+        return 2 * xp.sum(xp.log(xp.diagonal(self.lower)))
+
+    @property
+    def rounding(self) -> float:
+        """Relative error that rounding puts into solutions: n · machine epsilon · a lower bound of the condition."""
+        diagonal = np.asarray(namespace(self.lower).diagonal(self.lower))
+        return float(len(diagonal) * np.finfo(np.float64).eps * (diagonal.max() / diagonal.min()) ** 2)
+
+
+def gaussian_relative_entropy(mean: Float[Array, "n c"], covariance: Factored, start: Factored) -> Array | float:
+    """KL(N(mean, covariance) ‖ N(0, start)) in nats, summed over the c columns of the mean."""
+    xp = namespace(mean)
+    shrunk, moved = solve_lower(start.lower, covariance.lower), solve_lower(start.lower, mean)
+    logs = start.log_determinant - covariance.log_determinant
+    return 0.5 * (mean.shape[1] * (xp.sum(shrunk**2) - mean.shape[0] + logs) + xp.sum(moved**2))
 
 
 _NOT_DEFINITE = (

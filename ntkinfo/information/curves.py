@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import float64
+from ntkinfo.core.linear_algebra import NotDefiniteError
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.records import Dataset
@@ -124,11 +125,25 @@ def information_curves(
     procedure, settings = procedure or GradientFlow(), settings or CurveSettings()
     checks.times(times)
     choose(quantities, data.labels_train is not None, procedure.temperature > 0)
+    _check_extra(settings, procedure, data)
     _require_memory(data, len(times))
     blocks = kernel_blocks(network, data, store=settings.store, progress=progress)
     distribution = output_distribution(blocks, data, procedure, np.asarray(times, dtype=np.float64))
     curves = curves_of(distribution, quantities=quantities, settings=settings, progress=progress)
     return curves.assign_attrs(network=network.describe(), network_fingerprint=network.fingerprint)
+
+
+def _check_extra(settings: CurveSettings, procedure: Procedure, data: Dataset) -> None:
+    if settings.extra_inputs > len(data.x_test):
+        raise ValueError(
+            f"extra_inputs is {settings.extra_inputs} and there are {len(data.x_test)} test inputs; "
+            "it can be at most that"
+        )
+    if settings.extra_inputs and procedure.is_noisy:
+        raise ValueError(
+            f"extra_inputs is {settings.extra_inputs} and the procedure has noise, with which only the training inputs "
+            "are supported; set extra_inputs to 0, or target_noise_variance and temperature to 0"
+        )
 
 
 def _require_memory(data: Dataset, n_times: int) -> None:
@@ -153,11 +168,7 @@ def curves_of(
     settings = settings or CurveSettings()
     labelled = distribution.data.labels_train is not None
     chosen = choose(quantities, labelled, distribution.procedure.temperature > 0)
-    if settings.extra_inputs > len(distribution.data.x_test):
-        raise ValueError(
-            f"extra_inputs is {settings.extra_inputs} and there are {len(distribution.data.x_test)} test inputs; "
-            "it can be at most that"
-        )
+    _check_extra(settings, distribution.procedure, distribution.data)
     table = CurveTable(distribution, chosen)
     groups = {QUANTITIES[name].group for name in chosen}
     try:
@@ -200,8 +211,9 @@ def _add_parameters(
         extra = ExtraInputs(source.cross(inputs), source.square(inputs))
     try:
         table.put_estimate("information_parameters", function_space(law, extra, progress))
-    except ValueError as error:
+    except NotDefiniteError as error:
         # A prior that is singular to rounding leaves this one quantity undefined, not the others.
+        table.put("information_parameters", np.nan)
         table.note(f"information_parameters not computed: {error}")
 
 
@@ -233,7 +245,6 @@ def _add_by_time(
         return
     law, targets, labels = _side(distribution, split)
     resolution = _RESOLUTION * max(float(np.abs(targets).max()), float(law.initial_variance.max()) ** 0.5)
-    table.note(f"{split}: outputs without noise count as equal within {resolution:.1e}")
     count = len(distribution.times)
     for index in progress(range(count), f"I(Z;X), I(Z;Y), member error ({split})", count):
         part = slice(index, index + 1)
@@ -263,6 +274,8 @@ def _add_output(
         tolerance=settings.tolerance,
         resolution=resolution,
     )
+    if given.noiseless:
+        table.note(f"{place[0]}: outputs without variance count as equal within {resolution:.1e}")
     table.put_estimate("information_input", given.value, *place)
     table.put("information_input_lower", given.lower, *place)
     table.put("information_input_upper", given.upper, *place)
@@ -270,19 +283,14 @@ def _add_output(
         multi = getattr(given, f"multisample_{side}")
         if multi is not None:
             table.put(f"information_input_multisample_{side}", multi.value, *place)
-            if side == "upper":
-                table.put("information_input_multisample_upper_standard_error", multi.standard_error, *place)
+            table.put(f"information_input_multisample_{side}_standard_error", multi.standard_error, *place)
     if target is not None:
         table.put_estimate("information_target", target.value, *place)
         table.put("information_target_lower", target.lower, *place)
         table.put("information_target_upper", target.upper, *place)
     else:
-        bound = information_target_gaussian(*_plain(law, place[1]), targets)
+        bound = information_target_gaussian(law.mean_at(place[1])[0], law.variance_at(place[1])[0], targets)
         table.put_estimate("information_target", bound.value, *place)
-
-
-def _plain(law: OutputLaw, part: slice) -> tuple[Any, Any]:
-    return law.mean_at(part)[0], law.variance_at(part)[0]
 
 
 def _side(distribution: OutputDistribution, split: str) -> tuple[OutputLaw, np.ndarray, np.ndarray | None]:

@@ -17,11 +17,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import Array, float64, namespace
-from ntkinfo.core.linear_algebra import cholesky, inverse_definite, solve_lower
+from ntkinfo.core.linear_algebra import (
+    Factored,
+    cholesky,
+    gaussian_relative_entropy,
+    inverse_definite,
+    solve_lower,
+)
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Estimate
 from ntkinfo.kernels.records import CrossBlocks, SquareBlocks
@@ -56,13 +61,13 @@ def function_space(
         (T,); infinite where training has left no variance. Its error measures the conditioning of the prior.
 
     Raises:
-        ValueError: the prior covariance of the inputs is singular to rounding, or extra inputs together with noise.
+        NotDefiniteError: the prior covariance of the inputs is singular to rounding.
+        ValueError: extra inputs together with noise.
 
     Source: theory §5.1.
     """
-    noisy = distribution.summed.target_noise_variance > 0 or distribution.summed.temperature > 0
     with float64():
-        if not noisy:
+        if not distribution.summed.is_noisy:
             return _noise_free(distribution, extra)
         if extra is not None:
             raise ValueError(
@@ -102,18 +107,17 @@ def _over_modes(terms: Callable[[Array], Array], law: OutputDistribution) -> Flo
     return xp.concatenate([xp.sum(terms(times[k : k + rows]), axis=1) for k in range(0, len(times), rows)])
 
 
-def _trained(law: OutputDistribution, values: Array, times: Array) -> Array:
-    """H = λ g."""
-    return values[None, :] * law.summed.filter(values, times)
-
-
 def _stretch(summed: Procedure, values: Array, times: Array) -> Array:
-    """½(r² − 1) − log|r| = ½h² − (h + log|r|), without cancellation for small h."""
+    """½(r² − 1) − log|r|."""
+    return 0.5 * (values[None, :] * summed.filter(values, times)) ** 2 + _contraction(summed, values, times)
+
+
+def _contraction(summed: Procedure, values: Array, times: Array) -> Array:
+    """−(h + log|r|), h = λ g, without cancellation for small h."""
     xp = namespace(values)
     h = values[None, :] * summed.filter(values, times)
     small = xp.abs(h) < 0.5
-    log = xp.where(small, xp.log1p(-xp.where(small, h, 0.0)), summed.log_residual(values, times))
-    return 0.5 * h**2 - (h + log)
+    return -h - xp.where(small, xp.log1p(-xp.where(small, h, 0.0)), summed.log_residual(values, times))
 
 
 def _noisy_stretch(law: OutputDistribution, times: Array) -> Array:
@@ -142,11 +146,10 @@ def _noise_free(law: OutputDistribution, extra: ExtraInputs | None) -> Estimate:
         moved = _moved(law, extra, moving, inverse) * learn
         quadratic = quadratic + quadratic_form(factors, moved, xp.ones((len(chosen), 1)))
     quadratic = 0.5 * quadratic[:, 0]
-    rest = _over_modes(lambda some: _stretch(law.summed, chosen, some) - 0.5 * _trained(law, chosen, some) ** 2, law)
+    rest = _over_modes(lambda some: _contraction(law.summed, chosen, some), law)
     value = quadratic + law.n_outputs * rest
     error = residue * xp.where(xp.isfinite(value), xp.abs(quadratic), 0.0)
-    meaning = "lower bound"
-    return Estimate(value, error, meaning, "closed form in the eigenbasis; error from the conditioning of the prior")
+    return Estimate(value, error, "lower bound", "closed form in the eigenbasis")
 
 
 def _moved(law: OutputDistribution, extra: ExtraInputs, moving: slice, inverse: Array) -> Array:
@@ -167,7 +170,7 @@ def _noisy(law: OutputDistribution, progress: Track) -> Estimate:
     moving = law.moving
     chosen, targets = values[moving], law.targets[moving]
     prior = _dense_prior(law)[moving, moving]
-    start = cholesky(prior, "the prior covariance of the training inputs")
+    start = Factored(cholesky(prior, "the prior covariance of the training inputs"))
     result = []
     for index in progress(range(len(law.times)), "relative entropy in function space", len(law.times)):
         time = law.internal_times[index : index + 1]
@@ -175,16 +178,11 @@ def _noisy(law: OutputDistribution, progress: Track) -> Estimate:
         noise = summed.target_noise_variance * (chosen * g) ** 2
         if summed.temperature > 0:
             noise = noise + summed.temperature * chosen * summed.injected_variance(chosen, time)[0]
-        now = cholesky(
-            residual[:, None] * prior * residual[None, :] + xp.diag(noise), f"the covariance at time {index}"
-        )
-        shrunk, moved = solve_lower(start, now), solve_lower(start, (chosen * g)[:, None] * targets)
-        logs = xp.sum(xp.log(xp.diagonal(start))) - xp.sum(xp.log(xp.diagonal(now)))
-        count = law.n_outputs
-        result.append(0.5 * (count * (xp.sum(shrunk**2) - len(chosen)) + xp.sum(moved**2)) + count * logs)
+        covariance = residual[:, None] * prior * residual[None, :] + xp.diag(noise)
+        now = Factored(cholesky(covariance, f"the covariance at time {law.times[index]:g}"))
+        result.append(gaussian_relative_entropy((chosen * g)[:, None] * targets, now, start))
     value = xp.stack(result)
-    spread = float(xp.max(xp.diagonal(start)) / xp.min(xp.diagonal(start)))
-    return Estimate(value, np.finfo(np.float64).eps * len(chosen) * spread**2 + 0 * value, "lower bound", "Cholesky")
+    return Estimate(value, start.rounding * xp.abs(value), "lower bound", "Cholesky")
 
 
 def _dense_prior(law: OutputDistribution) -> Array:

@@ -64,8 +64,9 @@ SUFFIXES: Mapping[str, str] = {
     "_upper": "upper bound",
     "_multisample_lower": "multi-sample lower bound",
     "_multisample_upper": "multi-sample upper bound",
+    "_multisample_lower_standard_error": "standard error of the multi-sample lower bound",
     "_multisample_upper_standard_error": "standard error of the multi-sample upper bound",
-    "_standard_error": "standard error",
+    "_standard_error": "standard error, or the numerical error where nothing is drawn",
 }
 """Endings of the variables that go with a curve."""
 

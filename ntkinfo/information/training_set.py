@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import Array, float64, namespace
-from ntkinfo.core.linear_algebra import cholesky, solve_lower
+from ntkinfo.core.linear_algebra import Factored, cholesky, gaussian_relative_entropy
 from ntkinfo.core.records import Estimate
 from ntkinfo.training.output_law import OutputLaw
 
@@ -39,16 +38,10 @@ def relative_entropy_joint(law: OutputLaw, initial_covariance: Float[Array, "p p
         time: any in [0, ∞].
 
     Raises:
-        ValueError: a covariance is singular to rounding: inputs repeat, or training has left no variance.
+        NotDefiniteError: a covariance is singular to rounding: inputs repeat, or training has left no variance.
     """
     with float64():
-        start = cholesky(initial_covariance, "the initial covariance")
-        now = cholesky(law.covariance(time), f"the covariance at time {time:g}")
-        xp = namespace(start)
-        mean = law.mean_once(time)
-        shrunk, moved = solve_lower(start, now), solve_lower(start, mean)
-        logs = xp.sum(xp.log(xp.diagonal(start))) - xp.sum(xp.log(xp.diagonal(now)))
-        outputs, inputs = mean.shape[1], mean.shape[0]
-        value = float(0.5 * (outputs * (xp.sum(shrunk**2) - inputs) + xp.sum(moved**2)) + outputs * logs)
-        spread = float(xp.max(xp.diagonal(start)) / xp.min(xp.diagonal(start)))
-    return Estimate(value, float(np.finfo(np.float64).eps * inputs * outputs * spread**2), "exact", "Cholesky")
+        start = Factored(cholesky(initial_covariance, "the initial covariance"))
+        now = Factored(cholesky(law.covariance(time), f"the covariance at time {time:g}"))
+        value = float(gaussian_relative_entropy(law.mean_once(time), now, start))
+    return Estimate(value, start.rounding * abs(value), "exact", "Cholesky")

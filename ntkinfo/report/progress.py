@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from types import FrameType, TracebackType
 from typing import TypeVar
 
@@ -96,8 +96,8 @@ class ConsoleProgress:
 
     def __call__(self, items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
         """Yield every item once, in order."""
-        if total is None and hasattr(items, "__len__"):
-            total = len(items)  # type: ignore[arg-type]
+        if total is None and isinstance(items, Sized):
+            total = len(items)
         return self._bar(items, label, total) if self._console.is_terminal else self._lines(items, label, total)
 
     def _bar(self, items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:

@@ -58,6 +58,11 @@ class Procedure(ABC):
         """Time of the summed loss in one unit of the caller's time: 1, or 1/(nC) for the mean loss."""
         return 1.0 if self.loss == "sum" else 1.0 / n_targets
 
+    @property
+    def is_noisy(self) -> bool:
+        """Whether targets or gradients carry noise: the trained function is then no affine map of the initial one."""
+        return self.target_noise_variance > 0 or self.temperature > 0
+
     def summed(self, n_targets: int) -> Procedure:
         """Return the procedure on the summed loss that follows the same trajectory, in times `time_unit` as long."""
         return replace(self, loss="sum", temperature=self.temperature / self.time_unit(n_targets))

@@ -62,17 +62,13 @@ class TrainLaw(OutputLaw):
             return self._scaled_residual(law.eigenvalues[chosen], law.internal_times) ** 2 @ weights
         return quadratic_form(self._factors, law.prior[chosen, chosen], self._vectors.T[chosen])
 
-    @property
-    def _noisy(self) -> bool:
-        return self._distribution.summed.target_noise_variance > 0 or self._distribution.summed.temperature > 0
-
     def variance_at(self, chosen: slice) -> Float[Array, "t p"]:
         """Variance at a slice of the times; never below 0."""
         law, xp = self._distribution, self._xp
         times = law.internal_times[chosen]
         with float64():
             total = xp.maximum(self._scaled_variance[chosen], 0.0) * xp.exp(2 * self._log_scale[chosen])[:, None]
-            extra = self._noise_along(times) if self._noisy else None
+            extra = self._noise_along(times) if self._distribution.summed.is_noisy else None
             return total if extra is None else total + extra @ self._vectors.T**2
 
     def _noise_along(self, times: Array) -> Float[Array, "t n"]:
@@ -86,7 +82,7 @@ class TrainLaw(OutputLaw):
 
     def log_variance_at(self, chosen: slice) -> Float[Array, "t p"]:
         """Logarithm of the variance, from the scaled form where nothing but decaying residuals carries variance."""
-        if self._noisy:
+        if self._distribution.summed.is_noisy:
             return super().log_variance_at(chosen)
         xp, form = self._xp, self._scaled_variance[chosen]
         with float64():
@@ -112,7 +108,7 @@ class TrainLaw(OutputLaw):
             end = self._end
             gap = _least_gap(np.asarray(end))
             scale = float(np.exp(np.float64(self._log_scale[index])))
-            if self._noisy or reach == 0 or reach * scale * _WIDE > gap:
+            if self._distribution.summed.is_noisy or reach == 0 or reach * scale * _WIDE > gap:
                 return super().separated_at(index)
             return end * (_WIDE * reach / gap) + left, variance
 

@@ -1,5 +1,7 @@
 """Information curves: ordering, limits, selection, files, interruption."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -11,6 +13,7 @@ from ntkinfo.information.curves import CurveSettings, Interrupted, curves_of, in
 from ntkinfo.information.parameters import function_space
 from ntkinfo.information.quantities import QUANTITIES
 from ntkinfo.information.training_set import relative_entropy_joint, relative_entropy_per_input
+from ntkinfo.kernels.records import SquareBlocks
 from ntkinfo.training.discrete import GradientDescent
 from ntkinfo.training.output_distribution import output_distribution
 from ntkinfo.training.procedures import GradientFlow, nngp_posterior
@@ -187,6 +190,9 @@ def test_selection_and_its_errors():
         information_curves(NETWORK, data, TIMES, quantities=[])
     with pytest.raises(ValueError, match="extra_inputs is 11"):
         information_curves(NETWORK, data, TIMES, settings=CurveSettings(extra_inputs=11))
+    noisy = {"procedure": GradientFlow(target_noise_variance=0.1), "settings": CurveSettings(extra_inputs=2)}
+    with pytest.raises(ValueError, match="extra_inputs is 2 and the procedure has noise"):
+        information_curves(NETWORK, data, TIMES, **noisy)
     with pytest.raises(ValueError, match="even"):
         CurveSettings(samples_per_input=7)
     everything = information_curves(NETWORK, data, TIMES[:2], progress=silent)
@@ -201,6 +207,23 @@ def test_a_job_that_cannot_fit_is_refused_before_any_kernel(monkeypatch):
     )
     with pytest.raises(MemoryError, match=r"200 training inputs.* GiB .*take about \d+ training inputs"):
         information_curves(NETWORK, data, TIMES)
+
+
+def test_a_singular_prior_leaves_one_quantity_undefined_and_says_so():
+    """The start varies in two directions only, the tangent kernel moves all of them."""
+    model = RandomFeatures()
+    start = model.start[:, :2]
+    k, n = start @ start.T, model.n
+    blocks = replace(
+        model.blocks,
+        train=SquareBlocks(k[:n, :n], model.blocks.train.ntk),
+        test=replace(model.blocks.test, nngp=k[n:, :n], nngp_diagonal=np.diag(k)[n:].copy()),
+    )
+    law = output_distribution(blocks, model.data, GradientFlow(), np.array([0.5]))
+    result = curves_of(law, quantities=["information_parameters", "loss_mean"], progress=silent)
+    assert np.isnan(result.information_parameters).all()
+    assert np.isfinite(result.loss_mean).all()
+    assert "information_parameters not computed" in result.attrs["notes"]
 
 
 def test_extra_inputs_raise_the_lower_bound():
