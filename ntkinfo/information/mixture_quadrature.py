@@ -100,7 +100,7 @@ def entropy_quadrature(
     checks.positive("tolerance", tolerance)
     if tolerance < SMALLEST_TOLERANCE:
         raise ValueError(f"tolerance is {tolerance}; float64 allows no less than {SMALLEST_TOLERANCE}")
-    mean, variance, weights = _distinct(mean, variance, _checked_weights(weights, len(mean)))
+    mean, variance, weights = _distinct(mean, variance, checked_weights(weights, len(mean)))
     if not np.all(variance > 0):
         raise ValueError("variance holds values that are not above zero: the differential entropy is minus infinity")
     if len(mean) == 1:
@@ -111,7 +111,7 @@ def entropy_quadrature(
     return Estimate(entropy, error, "quadrature", f"adaptive Gauss-Legendre to {tolerance:g}")
 
 
-def _checked_weights(weights: np.ndarray | None, length: int) -> np.ndarray:
+def checked_weights(weights: np.ndarray | None, length: int) -> np.ndarray:
     if weights is None:
         return np.full(length, 1 / length)
     if np.any(weights < 0) or abs(float(np.sum(weights)) - 1) > 1e-9:
@@ -149,20 +149,20 @@ def _integrate(components: _Components, tolerance: float) -> tuple[float, float]
 def _root(components: _Components) -> _Level:
     reach = components.window * components.std
     narrowest = components.mean[np.argmin(components.std)]
-    offset, rounding = _two_sum(components.mean, np.full_like(components.mean, -narrowest))
+    offset, rounding = two_sum(components.mean, np.full_like(components.mean, -narrowest))
     first, last = float(np.min(offset - reach)), float(np.max(offset + reach))
     # Room at both ends for windows that rounding hides beside a large mean; a power of two, to divide by it exactly.
     left = first - 0.01 * (last - first)
     width = float(2.0 ** np.ceil(np.log2(1.02 * (last - first))))
-    offset, error = _two_sum(offset, np.full_like(offset, -left))
-    offset, remainder = _two_sum(offset, error + rounding)
+    offset, error = two_sum(offset, np.full_like(offset, -left))
+    offset, remainder = two_sum(offset, error + rounding)
     m = len(components.mean)
     cell = np.zeros(m, dtype=np.int64)
     empty = np.zeros((0, NODES))
     return _Level(width, np.zeros((1, NODES)), cell, np.arange(m), offset / width, remainder / width, empty)
 
 
-def _two_sum(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def two_sum(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The rounded sum and its exact rounding error (Knuth)."""
     total = first + second
     part = total - first
@@ -202,15 +202,15 @@ def _close(level: _Level, tolerance: float, floor: float, all_of_them: bool) -> 
     """Entropy and error of the ready cells that agree with their halves; the halves of the others."""
     rule = _rule()
     halves = level.ready @ rule.halve.T
-    coarse = level.width * (_minus_p_log_p(level.ready) @ rule.weights)
-    fine = 0.5 * level.width * (_minus_p_log_p(halves) @ np.tile(rule.weights, 2))
+    coarse = level.width * (minus_p_log_p(level.ready) @ rule.weights)
+    fine = 0.5 * level.width * (minus_p_log_p(halves) @ np.tile(rule.weights, 2))
     defect = np.abs(fine - coarse)
     mass = level.width * (level.ready @ rule.weights)
     closed = (defect <= np.maximum(tolerance * mass, floor)) | all_of_them
     return float(np.sum(fine[closed])), float(np.sum(defect[closed])), halves[~closed]
 
 
-def _minus_p_log_p(density: np.ndarray) -> np.ndarray:
+def minus_p_log_p(density: np.ndarray) -> np.ndarray:
     """Zero where the density is zero, or below zero by rounding far out in a tail."""
     return -density * np.log(np.maximum(density, np.finfo(float).tiny))
 
@@ -222,8 +222,8 @@ def _halve(level: _Level, components: _Components, opened: np.ndarray) -> _Level
     values = np.concatenate([halves[:, :NODES], halves[:, NODES:]])
     cell = np.concatenate([level.cell, level.cell + n])
     component = np.concatenate([level.component, level.component])
-    right, error = _two_sum(2 * level.position, np.full_like(level.position, -1.0))
-    right, error = _two_sum(right, error + 2 * level.remainder)
+    right, error = two_sum(2 * level.position, np.full_like(level.position, -1.0))
+    right, error = two_sum(right, error + 2 * level.remainder)
     position = np.concatenate([2 * level.position, right])
     remainder = np.concatenate([2 * level.remainder, error])
     outside = np.maximum(np.maximum(-position, position - 1), 0) * width
