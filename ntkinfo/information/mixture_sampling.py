@@ -38,6 +38,23 @@ class SampledInformation:
     label: Sampled | None
 
 
+@dataclass(frozen=True)
+class SampledPointwise:
+    """Averages over the draws of each component alone, with standard errors, in nats.
+
+    Args:
+        component: E log p(z|i) / p(z) over z from component i: relative entropy of component i to the mixture, (m,).
+        component_standard_error: its standard error, (m,).
+        label: E log p(z|c_i) / p(z) over z from component i, (m,), which may be below 0; None without labels.
+        label_standard_error: its standard error, (m,), or None.
+    """
+
+    component: Float[np.ndarray, " m"]
+    component_standard_error: Float[np.ndarray, " m"]
+    label: Float[np.ndarray, " m"] | None
+    label_standard_error: Float[np.ndarray, " m"] | None
+
+
 def with_unseen(sampled: Sampled, gap: float, draws: int) -> Sampled:
     """Add to the standard error what so few draws cannot show between components that are nearly separated.
 
@@ -89,6 +106,52 @@ def sample_information(
     Fails when the variances span more than about 1e280 (overflow).
     Source: theory §3 (b); Poole et al. 2019, "On variational bounds of mutual information", multi-sample bounds.
     """
+    logs = _draw(mean, variance, weights, labels, samples, random)
+    return _averages(logs, mean.shape[1], to_numpy(weights), np.log(to_numpy(variance)), labels)
+
+
+def sample_pointwise(
+    mean: Float[Array, "m C"],
+    variance: Float[Array, " m"],
+    weights: Float[Array, " m"],
+    labels: Int[np.ndarray, " m"] | None,
+    samples: int,
+    random: np.random.Generator,
+) -> SampledPointwise:
+    """What each component contributes to the informations, from the draws that `sample_information` makes.
+
+    Args:
+        mean: as `sample_information`.
+        variance: as `sample_information`.
+        weights: as `sample_information`.
+        labels: as `sample_information`.
+        samples: draws per component, even and at least 4. The standard error of a component comes from its own
+            `samples / 2` pairs: with few it is itself uncertain (by a factor of about 1 / sqrt(samples)).
+        random: where the noise comes from.
+
+    Returns:
+        Averages over the draws of each component, with standard errors; their weighted sums are the informations.
+
+    Fails when and Source: as `sample_information`.
+    """
+    logs = _draw(mean, variance, weights, labels, samples, random)
+    given = to_numpy(weights)
+    ratios = _log_ratios(logs, given, labels)
+    controls = _controls(logs[0], mean.shape[1], np.log(to_numpy(variance)))
+    component = _by_component(ratios[0], given, controls)
+    label = (None, None) if ratios[2] is None else _by_component(ratios[2], given, controls)
+    return SampledPointwise(*component, *label)
+
+
+def _draw(
+    mean: Float[Array, "m C"],
+    variance: Float[Array, " m"],
+    weights: Float[Array, " m"],
+    labels: Int[np.ndarray, " m"] | None,
+    samples: int,
+    random: np.random.Generator,
+) -> list[Float[np.ndarray, "m s"]]:
+    """Squared noise, and the log sums of `_log_sums`, for every draw."""
     xp = namespace(mean, variance, weights)
     m, outputs = mean.shape
     half = samples // 2
@@ -101,8 +164,7 @@ def sample_information(
         draws = random.standard_normal((len(part), half, outputs))
         noise = xp.asarray(np.concatenate([draws, -draws], axis=1).astype(to_numpy(mean).dtype))
         parts.append(_log_sums(part, noise, mean, variance, log_scale, membership))
-    logs = [np.concatenate([to_numpy(part[k]) for part in parts]) for k in range(len(parts[0]))]
-    return _averages(logs, outputs, to_numpy(weights), np.log(to_numpy(variance)), labels)
+    return [np.concatenate([to_numpy(part[k]) for part in parts]) for k in range(len(parts[0]))]
 
 
 def _one_hot(labels: Int[np.ndarray, " m"], dtype: np.dtype) -> Float[np.ndarray, "m K"]:
@@ -171,17 +233,25 @@ def _averages(
     labels: Int[np.ndarray, " m"] | None,
 ) -> SampledInformation:
     controls = _controls(logs[0], outputs, log_variance)
+    component, others, label = _log_ratios(logs, weights, labels)
+    return SampledInformation(
+        _stratified(component, weights, controls),
+        Sampled(np.inf, 0.0) if others is None else _stratified(others, weights, controls),
+        None if label is None else _stratified(label, weights, controls),
+    )
+
+
+def _log_ratios(
+    logs: list[Float[np.ndarray, "m s"]], weights: Float[np.ndarray, " m"], labels: Int[np.ndarray, " m"] | None
+) -> tuple[Float[np.ndarray, "m s"], Float[np.ndarray, "m s"] | None, Float[np.ndarray, "m s"] | None]:
+    """Log p(z|i)/p(z), log p(z|i)/p(z|not i) (None for a single component), log p(z|c_i)/p(z) (None without labels)."""
     log_weights = np.log(weights)[:, None]
     everything = np.logaddexp(log_weights, logs[1])
-    component = _stratified(-everything, weights, controls)
-    others = Sampled(np.inf, 0.0)
-    if len(weights) > 1:
-        others = _stratified(np.log1p(-weights)[:, None] - logs[1], weights, controls)
+    others = np.log1p(-weights)[:, None] - logs[1] if len(weights) > 1 else None
     if labels is None:
-        return SampledInformation(component, others, None)
+        return -everything, others, None
     class_weights = np.bincount(labels, weights=weights)[labels]
-    label = np.logaddexp(log_weights, logs[2]) - np.log(class_weights)[:, None] - everything
-    return SampledInformation(component, others, _stratified(label, weights, controls))
+    return -everything, others, np.logaddexp(log_weights, logs[2]) - np.log(class_weights)[:, None] - everything
 
 
 def _controls(
@@ -204,26 +274,48 @@ def _stratified(
 ) -> Sampled:
     """Weighted average over components of the average over antithetic pairs, corrected by the control variates.
 
-    The slopes of one half of the draws are fitted on the other half, so that the correction adds no bias. The variance
-    is raised by one standard error of its own, which matters where few draws carry it.
+    The variance is raised by one standard error of its own, which matters where few draws carry it.
+    """
+    corrected = _corrected_pairs(values, weights, controls)
+    half = corrected.shape[1]
+    means = np.mean(corrected, axis=1, keepdims=True)
+    value = float(np.sum(weights * means[:, 0]))
+    if not np.all(np.isfinite(corrected)):
+        return Sampled(value, np.inf)
+    squares = (weights[:, None] * (corrected - means)) ** 2 / (half * (half - 1))
+    variance = np.sum(squares) + np.sqrt(np.sum(squares * squares))
+    return Sampled(value, float(np.hypot(np.sqrt(variance), ROUNDING * (1 + abs(value)))))
+
+
+def _by_component(
+    values: Float[np.ndarray, "m s"], weights: Float[np.ndarray, " m"], controls: Float[np.ndarray, "4 m h"]
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """Average over the pairs of each component alone, and its standard error."""
+    corrected = _corrected_pairs(values, weights, controls)
+    mean = np.mean(corrected, axis=1)
+    scatter = np.std(corrected, axis=1, ddof=1) / np.sqrt(corrected.shape[1])
+    return mean, np.hypot(scatter, ROUNDING * (1 + np.abs(mean)))
+
+
+def _corrected_pairs(
+    values: Float[np.ndarray, "m s"], weights: Float[np.ndarray, " m"], controls: Float[np.ndarray, "4 m h"]
+) -> Float[np.ndarray, "m h"]:
+    """Averages of antithetic pairs, less the part that the control variates explain.
+
+    The slopes of one half of the draws are fitted on the other half, so that the correction adds no bias.
     """
     m, half = controls.shape[1:]
     pairs = 0.5 * (values[:, :half] + values[:, half:])
     if not np.all(np.isfinite(pairs)):
-        return Sampled(float(np.sum(weights * np.mean(pairs, axis=1))), np.inf)
+        return pairs
     # Within a component there may be too few pairs to part; then the components themselves are parted.
     parity = np.arange(half)[None, :] % 2 if half >= 8 else np.arange(m)[:, None] % 2
     first = np.broadcast_to(parity == 0, (m, half))
-    corrected = pairs - np.where(
+    return pairs - np.where(
         first,
         np.tensordot(_slopes(pairs, weights, controls, ~first), controls, 1),
         np.tensordot(_slopes(pairs, weights, controls, first), controls, 1),
     )
-    means = np.mean(corrected, axis=1, keepdims=True)
-    squares = (weights[:, None] * (corrected - means)) ** 2 / (half * (half - 1))
-    variance = np.sum(squares) + np.sqrt(np.sum(squares * squares))
-    value = float(np.sum(weights * means[:, 0]))
-    return Sampled(value, float(np.hypot(np.sqrt(variance), ROUNDING * (1 + abs(value)))))
 
 
 def _slopes(
