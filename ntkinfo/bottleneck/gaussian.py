@@ -1,0 +1,259 @@
+"""The Gaussian information bottleneck in closed form: the best that any encoder of jointly Gaussian data can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ntkinfo.core import checks
+from ntkinfo.core.arrays import Array, to_numpy
+from ntkinfo.core.linear_algebra import cholesky, solve_lower
+from ntkinfo.data.synthetic import GaussianPair
+
+
+@dataclass(frozen=True)
+class BottleneckCurve:
+    """Points of the frontier, all arrays of the shape of the betas that were asked for.
+
+    Args:
+        beta: weight of I(T;Y) in I(T;X) - beta I(T;Y); the slope dI(T;Y)/dI(T;X) of the frontier there is 1/beta.
+        information_input: I(T;X), in nats.
+        information_target: I(T;Y), in nats, the largest that this I(T;X) allows.
+        directions: how many directions of X the optimal encoder keeps.
+    """
+
+    beta: Float[np.ndarray, "*b"]
+    information_input: Float[np.ndarray, "*b"]
+    information_target: Float[np.ndarray, "*b"]
+    directions: Int[np.ndarray, "*b"]
+
+
+@dataclass(frozen=True)
+class GaussianBottleneck:
+    """The information bottleneck of jointly Gaussian X and Y, from their covariances.
+
+    Minimising I(T;X) - beta I(T;Y) over all encoders of X, linear or not, leads to T = A X + noise with the rows of A
+    along the canonical directions of X; a direction enters when beta passes 1 / rho_i². The curve
+    (I(T;X), I(T;Y)) is concave and bounds every encoder from above.
+
+    Args:
+        covariance_x: of X, (d_x, d_x).
+        covariance_y: of Y, (d_y, d_y).
+        cross_covariance: Cov(X, Y), (d_x, d_y).
+
+    Raises:
+        ValueError: shapes that do not fit, NaN or infinite values, matrices that are not symmetric, a covariance that
+            is singular to rounding (`NotDefiniteError`; nothing is added to its diagonal), a canonical correlation of 1
+            to rounding or above (Y is then a function of X in some direction, or the three matrices do not belong to
+            one law).
+
+    Assumes the covariances are those of the law: sampling errors of estimated ones are not accounted for. Fails when X
+    and Y are not jointly Gaussian: the curve is then neither achieved nor a bound.
+    Source: Chechik, Globerson, Tishby & Weiss 2005, "Information bottleneck for Gaussian variables"; that no non-linear
+    encoder does better: Globerson & Tishby 2004.
+    """
+
+    covariance_x: Float[Array, "dx dx"]
+    covariance_y: Float[Array, "dy dy"]
+    cross_covariance: Float[Array, "rows columns"]
+
+    def __post_init__(self):
+        for name in ("covariance_x", "covariance_y", "cross_covariance"):
+            matrix = to_numpy(getattr(self, name)).astype(np.float64)
+            checks.shape(name, matrix, (None, None), "a matrix")
+            checks.finite(name, matrix)
+            object.__setattr__(self, name, matrix)
+        for name in ("covariance_x", "covariance_y"):
+            _check_symmetric(name, getattr(self, name))
+        wanted = (len(self.covariance_x), len(self.covariance_y))
+        checks.shape("cross_covariance", self.cross_covariance, wanted, "one row for each X, one column for each Y")
+        largest = self.correlations[0]
+        if largest >= 1 - 1e-14:
+            raise ValueError(
+                f"the largest canonical correlation is {largest}; it must be below 1: otherwise I(X;Y) is infinite, or "
+                "the covariances are not those of one law; add the variance of the noise to covariance_y"
+            )
+
+    @classmethod
+    def of(cls, pair: GaussianPair) -> GaussianBottleneck:
+        """The bottleneck of a `GaussianPair`.
+
+        Args:
+            pair: the law of X and Y.
+
+        Returns:
+            The bottleneck; its correlations are those of the pair, largest first.
+        """
+        d_x, d_y = pair.dims
+        return cls(np.eye(d_x), np.eye(d_y), pair.cross_covariance)
+
+    @cached_property
+    def correlations(self) -> Float[np.ndarray, " k"]:
+        """Canonical correlations rho_i of X and Y, largest first, min(d_x, d_y) of them; none below 0."""
+        return self._decomposed[1]
+
+    @cached_property
+    def critical_betas(self) -> Float[np.ndarray, " k"]:
+        """The beta above which each direction is kept, 1 / rho_i², ascending; infinite for a correlation of 0."""
+        with np.errstate(divide="ignore"):
+            return 1 / self.correlations**2
+
+    @property
+    def mutual_information(self) -> float:
+        """I(X;Y) = -1/2 Σ log(1 - rho_i²) in nats, the height at which the frontier ends."""
+        return float(-0.5 * np.sum(np.log1p(-(self.correlations**2))))
+
+    def curve(self, beta: Float[Array, "*b"] | float) -> BottleneckCurve:
+        """Points of the frontier at given trade-offs.
+
+        Args:
+            beta: trade-offs, 0 or greater; infinity is not among them (I(T;X) is infinite there).
+
+        Returns:
+            The points; (0, 0) up to the smallest critical beta.
+
+        Raises:
+            ValueError: a beta that is NaN, infinite or below 0.
+        """
+        array = np.asarray(beta, dtype=np.float64)
+        checks.finite("beta", array)
+        if np.any(array < 0):
+            raise ValueError(f"beta holds {array.min()}; it is the weight of I(T;Y), 0 or greater")
+        shares = self._per_direction(array)
+        parts = (shares, _target_share(shares, self.correlations), array[..., None] > self.critical_betas)
+        return BottleneckCurve(array, *(np.asarray(np.sum(part, axis=-1)) for part in parts))
+
+    def beta(self, information_input: Float[Array, "*b"] | float) -> np.ndarray:
+        """The trade-off at which the optimal encoder keeps a given I(T;X); exact, no search.
+
+        With k directions kept, I(T;X) = (k/2) log(beta - 1) + 1/2 Σ_{i≤k} log(rho_i² / (1 - rho_i²)), which is solved
+        for beta on the stretch between two critical betas where the value lies.
+
+        Args:
+            information_input: I(T;X) in nats, finite, 0 or greater.
+
+        Returns:
+            beta, of the same shape; the smallest critical beta at 0; infinity where no input direction carries Y.
+
+        Raises:
+            ValueError: values that are NaN, infinite or below 0.
+        """
+        wanted = _checked_information(information_input)
+        useful = self.correlations > 0
+        if not np.any(useful):
+            return np.full(wanted.shape, np.inf)
+        critical = self.critical_betas[useful]
+        log_odds = np.log(self.correlations[useful] ** 2) - np.log1p(-(self.correlations[useful] ** 2))
+        count = np.arange(1, len(critical) + 1)
+        starts = 0.5 * (count * np.log(critical - 1) + np.cumsum(log_odds))
+        kept = np.maximum(np.searchsorted(starts, wanted, side="right"), 1)
+        beta = 1 + np.exp((2 * wanted - np.cumsum(log_odds)[kept - 1]) / kept)
+        return np.asarray(np.maximum(beta, critical[0]))
+
+    def frontier(self, information_input: Float[Array, "*b"] | float) -> np.ndarray:
+        """The largest I(T;Y) that any encoder with this I(T;X) can have.
+
+        Args:
+            information_input: I(T;X) in nats, 0 or greater; infinity is allowed and gives I(X;Y).
+
+        Returns:
+            I(T;Y) in nats, of the same shape.
+
+        Raises:
+            ValueError: values that are NaN or below 0.
+        """
+        values = np.asarray(information_input, dtype=np.float64)
+        endless = np.isposinf(values)
+        beta = self.beta(np.where(endless, 0.0, values))
+        finite = np.isfinite(beta)
+        points = self.curve(np.where(finite, beta, 0.0)).information_target
+        return np.where(endless, self.mutual_information, points)
+
+    def projection(self, beta: float) -> Float[np.ndarray, "k dx"]:
+        """Rows of A in the optimal encoder T = A X + xi, xi standard normal and independent of X.
+
+        Args:
+            beta: trade-off, finite, 0 or greater.
+
+        Returns:
+            One row for each direction kept, (k, d_x), the most correlated first; no row up to the smallest critical
+            beta. Row i is alpha_i v_i, v_i the left eigenvector of Σ_{x|y} Σ_x⁻¹ with eigenvalue λ_i = 1 - rho_i²,
+            alpha_i² = (beta (1 - λ_i) - 1) / (λ_i v_iᵀ Σ_x v_i). Any orthogonal mixture of the rows is as good.
+
+        Raises:
+            ValueError: a beta that is NaN, infinite or below 0.
+        """
+        checks.non_negative("beta", beta)
+        left, correlations, lower = self._decomposed
+        kept = self.critical_betas < beta
+        rho2 = correlations[kept] ** 2
+        # v_i = L⁻ᵀ u_i has v_iᵀ Σ_x v_i = 1.
+        directions = np.linalg.solve(lower.T, left[:, : len(correlations)][:, kept]).T
+        return np.sqrt((beta * rho2 - 1) / (1 - rho2))[:, None] * directions
+
+    def information(self, projection: Float[Array, "k dx"]) -> tuple[float, float]:
+        """What a linear encoder T = A X + xi, xi standard normal, says about X and Y.
+
+        Args:
+            projection: A, (k, d_x).
+
+        Returns:
+            (I(T;X), I(T;Y)) in nats, by log-determinants: 1/2 log det(I + A Σ_x Aᵀ) and the first less
+            1/2 log det(I + A Σ_{x|y} Aᵀ).
+
+        Raises:
+            ValueError: a projection of another width than d_x, NaN or infinite values.
+        """
+        rows = to_numpy(projection).astype(np.float64)
+        checks.shape("projection", rows, (None, len(self.covariance_x)), "one row a direction kept, one column an X")
+        checks.finite("projection", rows)
+        half = solve_lower(cholesky(to_numpy(self.covariance_y), "covariance_y"), to_numpy(self.cross_covariance).T)
+        given = _log_determinant(rows, to_numpy(self.covariance_x))
+        unexplained = _log_determinant(rows, to_numpy(self.covariance_x) - half.T @ half)
+        return 0.5 * given, 0.5 * (given - unexplained)
+
+    @cached_property
+    def _decomposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Left singular vectors and singular values of L_x⁻¹ Σ_xy L_y⁻ᵀ, and L_x."""
+        lower_x = to_numpy(cholesky(self.covariance_x, "covariance_x"))
+        lower_y = to_numpy(cholesky(self.covariance_y, "covariance_y"))
+        whitened = solve_lower(lower_y, solve_lower(lower_x, to_numpy(self.cross_covariance)).T).T
+        left, correlations, _ = np.linalg.svd(whitened, full_matrices=False)
+        return left, correlations, lower_x
+
+    def _per_direction(self, beta: np.ndarray) -> np.ndarray:
+        """What the optimal encoder keeps of each direction, 1/2 log((beta - 1) rho² / (1 - rho²)); (..., k)."""
+        rho2 = self.correlations**2
+        kept = beta[..., None] > self.critical_betas
+        # beta rho² - 1 over 1 - rho² is the signal-to-noise ratio; log1p keeps the digits near the critical beta.
+        ratio = np.where(kept, (beta[..., None] * rho2 - 1) / (1 - rho2), 0.0)
+        return 0.5 * np.log1p(ratio)
+
+
+def _target_share(shares: np.ndarray, correlations: np.ndarray) -> np.ndarray:
+    """I(T_i;Y) of a direction with I(T_i;X) = s: -1/2 log(1 - rho² (1 - e^(-2s)))."""
+    return -0.5 * np.log1p(correlations**2 * np.expm1(-2 * shares))
+
+
+def _log_determinant(rows: np.ndarray, covariance: np.ndarray) -> float:
+    """Log det(I + A Σ Aᵀ)."""
+    lower = cholesky(np.eye(len(rows)) + rows @ covariance @ rows.T, "I + A Σ Aᵀ")
+    return float(2 * np.sum(np.log(np.diagonal(lower))))
+
+
+def _checked_information(values: Array | float) -> np.ndarray:
+    array = np.asarray(values, dtype=np.float64)
+    checks.finite("information_input", array)
+    if np.any(array < 0):
+        raise ValueError(f"information_input holds {array.min()}; information is 0 or greater: clip it at 0 yourself")
+    return array
+
+
+def _check_symmetric(name: str, matrix: np.ndarray) -> None:
+    if matrix.size == 0 or matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"{name} has shape {matrix.shape}; a covariance is square with at least one row")
+    if not np.allclose(matrix, matrix.T, rtol=0, atol=1e-10 * np.max(np.abs(matrix))):
+        raise ValueError(f"{name} is not symmetric; give the covariance matrix itself")
