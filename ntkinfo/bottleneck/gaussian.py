@@ -142,16 +142,11 @@ class GaussianBottleneck:
             ValueError: values that are NaN, infinite or below 0.
         """
         wanted = _checked_information(information_input)
-        useful = self.correlations > 0
-        if not np.any(useful):
+        if not np.any(self.correlations > 0):
             return np.full(wanted.shape, np.inf)
-        critical = self.critical_betas[useful]
-        log_odds = np.log(self.correlations[useful] ** 2) - np.log1p(-(self.correlations[useful] ** 2))
-        count = np.arange(1, len(critical) + 1)
-        starts = 0.5 * (count * np.log(critical - 1) + np.cumsum(log_odds))
-        kept = np.maximum(np.searchsorted(starts, wanted, side="right"), 1)
-        beta = 1 + np.exp((2 * wanted - np.cumsum(log_odds)[kept - 1]) / kept)
-        return np.asarray(np.maximum(beta, critical[0]))
+        kept = self._kept(wanted)
+        beta = 1 + np.exp((2 * wanted - np.cumsum(self._log_odds)[kept - 1]) / kept)
+        return np.asarray(np.maximum(beta, self.critical_betas[0]))
 
     def frontier(self, information_input: Float[Array, "*b"] | float) -> np.ndarray:
         """The largest I(T;Y) that any encoder with this I(T;X) can have.
@@ -167,9 +162,15 @@ class GaussianBottleneck:
         """
         values = np.asarray(information_input, dtype=np.float64)
         endless = np.isposinf(values)
-        beta = self.beta(np.where(endless, 0.0, values))
-        finite = np.isfinite(beta)
-        points = self.curve(np.where(finite, beta, 0.0)).information_target
+        wanted = _checked_information(np.where(endless, 0.0, values))
+        if not np.any(self.correlations > 0):
+            return np.zeros(wanted.shape)
+        kept, odds = self._kept(wanted), self._log_odds
+        # The share of direction i by itself, not through beta: near the critical betas that would lose digits.
+        level = (wanted - 0.5 * np.cumsum(odds)[kept - 1]) / kept
+        shares = np.maximum(level[..., None] + 0.5 * odds, 0.0)
+        shares = np.where(np.arange(len(odds)) < kept[..., None], shares, 0.0)
+        points = np.sum(_target_share(shares, self.correlations[: len(odds)]), axis=-1)
         return np.where(endless, self.mutual_information, points)
 
     def projection(self, beta: float) -> Float[np.ndarray, "k dx"]:
@@ -223,6 +224,19 @@ class GaussianBottleneck:
         whitened = solve_lower(lower_y, solve_lower(lower_x, to_numpy(self.cross_covariance)).T).T
         left, correlations, _ = np.linalg.svd(whitened, full_matrices=False)
         return left, correlations, lower_x
+
+    @cached_property
+    def _log_odds(self) -> np.ndarray:
+        """Log rho² / (1 - rho²) of the directions that carry anything."""
+        rho2 = self.correlations[self.correlations > 0] ** 2
+        return np.log(rho2) - np.log1p(-rho2)
+
+    def _kept(self, information_input: np.ndarray) -> np.ndarray:
+        """How many directions the optimal encoder with this I(T;X) keeps, at least 1."""
+        count = np.arange(1, len(self._log_odds) + 1)
+        # I(T;X) where each direction enters: there beta - 1 is one over the odds of that direction.
+        starts = 0.5 * (np.cumsum(self._log_odds) - count * self._log_odds)
+        return np.asarray(np.maximum(np.searchsorted(starts, information_input, side="right"), 1))
 
     def _per_direction(self, beta: np.ndarray) -> np.ndarray:
         """What the optimal encoder keeps of each direction, 1/2 log((beta - 1) rho² / (1 - rho²)); (..., k)."""
