@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import Array, float64, namespace
+from ntkinfo.core.linear_algebra import symmetric_part
 from ntkinfo.kernels.records import CrossBlocks, SquareBlocks
 from ntkinfo.training.output_law import OutputLaw
 from ntkinfo.training.time_factors import TimeFactors, quadratic_form
 
 if TYPE_CHECKING:
     from ntkinfo.training.output_distribution import OutputDistribution
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Parts of the joint law of p inputs' outputs at one time.
+
+    Args:
+        initial: (p, p), covariance before training.
+        covariance: (p, p), exactly symmetric.
+        coefficients: (n, p), diag(g_t) Uᵀ Θ(X, x): their transpose maps targets in the eigenbasis to the mean.
+        explained: (p, p), covariance of the mean when targets are drawn from N(0, P).
+    """
+
+    initial: Float[Array, "p p"]
+    covariance: Float[Array, "p p"]
+    coefficients: Float[Array, "n p"]
+    explained: Float[Array, "p p"]
 
 
 class HeldOutLaw(OutputLaw):
@@ -58,15 +77,31 @@ class HeldOutLaw(OutputLaw):
     @cached_property
     def _explained(self):
         """Variance of the trained part, the quadratic term."""
+        noise = self._distribution.summed.target_noise_variance
+        return self._explained_prior + (noise * self._squared_sum if noise else 0.0)
+
+    @cached_property
+    def _explained_prior(self):
+        """Variance of the trained part but for noise on the targets."""
         law = self._distribution
-        noise = law.summed.target_noise_variance
         if law.prior.ndim == 2:
-            plain = quadratic_form(law.filter_factors, law.prior, self._tangent)
-            return plain + (noise * self._squared_sum if noise else 0.0)
-        weights = self._tangent**2 * (law.prior + noise)[:, None]
+            return quadratic_form(law.filter_factors, law.prior, self._tangent)
+        weights = self._tangent**2 * law.prior[:, None]
         return law.summed.filter(law.eigenvalues, law.internal_times) ** 2 @ weights
 
-    @property
+    def label_variance(self, labels):
+        """Variance of the mean over targets from N(0, S), given UᵀSU or None for S = P."""
+        with float64():
+            if labels is None:
+                return self._explained_prior
+            return quadratic_form(self._distribution.filter_factors, labels, self._tangent)
+
+    def label_noise_variance(self):
+        """Variance of the mean over targets from N(0, I)."""
+        with float64():
+            return self._squared_sum
+
+    @cached_property
     def _squared_sum(self):
         law = self._distribution
         return law.summed.filter(law.eigenvalues, law.internal_times) ** 2 @ self._tangent**2
@@ -94,14 +129,33 @@ class HeldOutLaw(OutputLaw):
         return linear[None, :] + 2 * size * reach[None, :] + reach[None, :] ** 2
 
     def _covariance(self, time):
-        law, xp = self._distribution, self._xp
+        return self._moments(time).covariance
+
+    @cached_property
+    def _among(self) -> SquareBlocks:
+        """Kernels of these inputs among themselves, computed once."""
         if self._square is None:
             raise ValueError("the kernel blocks have no source for the kernels among the test inputs")
-        square = self._square()
+        return self._square()
+
+    def moments(self, time: float) -> Moments:
+        """Return what joint quantities at one time (any in [0, ∞]) are made of.
+
+        Raises:
+            ValueError: as `covariance`.
+        """
+        with float64():
+            return self._moments(self._time(time))
+
+    def _moments(self, time: Array) -> Moments:
+        law, xp = self._distribution, self._xp
+        square = self._among
         scaled = self._tangent * law.summed.filter(law.eigenvalues, time).T
         cross = scaled.T @ self._prior_cross
         prior = law.prior if law.prior.ndim == 2 else xp.diag(law.prior)
-        total = getattr(square, law.procedure.prior) - cross - cross.T + scaled.T @ (prior @ scaled)
+        initial = getattr(square, law.procedure.prior)
+        explained = scaled.T @ (prior @ scaled)
+        total = initial - cross - cross.T + explained
         total = total + law.summed.target_noise_variance * (scaled.T @ scaled)
         if law.summed.temperature > 0:
             along, across = self._langevin(time)
@@ -109,7 +163,7 @@ class HeldOutLaw(OutputLaw):
             weight = xp.where(null, 0.0, (across - along)[0] / xp.where(null, 1.0, law.eigenvalues))
             total = total + across[0, 0] * getattr(square, law.procedure.tangent)
             total = total - self._tangent.T @ (weight[:, None] * self._tangent)
-        return total
+        return Moments(initial, symmetric_part(total), scaled, symmetric_part(explained))
 
 
 def _weighted_sum(factors: TimeFactors, weights: Float[Array, "n p"]) -> Float[Array, "t p"]:

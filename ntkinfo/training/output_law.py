@@ -45,6 +45,11 @@ class OutputLaw(ABC):
         return self._distribution.targets.shape[1]
 
     @property
+    def distribution(self) -> OutputDistribution:
+        """The law at every input that this one is a part of."""
+        return self._distribution
+
+    @property
     def mean(self) -> Float[Array, "t p c"]:
         """Mean at all times: T·p·C numbers; `chunks` streams them."""
         return self.mean_at(slice(None))
@@ -57,8 +62,25 @@ class OutputLaw(ABC):
     def mean_once(self, time: float) -> Float[Array, "p c"]:
         """Mean at one time, any in [0, ∞]."""
         with float64():
+            return self.mean_for(time, self._distribution.targets)
+
+    def mean_for(self, time: float, targets: Float[Array, "n k"]) -> Float[Array, "p k"]:
+        """Mean at one time after training on other targets, given in the eigenbasis (UᵀY)."""
+        with float64():
             g = self._distribution.summed.filter(self._distribution.eigenvalues, self._time(time))
-            return self._project(g.T * self._distribution.targets)
+            return self._project(g.T * targets)
+
+    @abstractmethod
+    def label_variance(self, labels: Float[Array, "n n"] | None) -> Float[Array, "t p"]:
+        """Variance of an output's mean at all times when its targets are drawn from N(0, S).
+
+        Args:
+            labels: UᵀSU, or None for S = P, the covariance of the function before training (nearly free).
+        """
+
+    @abstractmethod
+    def label_noise_variance(self) -> Float[Array, "t p"]:
+        """Variance of an output's mean at all times when its targets are drawn from N(0, I)."""
 
     @cached_property
     def variance(self) -> Float[Array, "t p"]:

@@ -89,6 +89,30 @@ class TrainLaw(OutputLaw):
             log = xp.where(form > 0, xp.log(xp.where(form > 0, form, 1.0)), -xp.inf)
             return log + 2 * self._log_scale[chosen][:, None]
 
+    def label_variance(self, labels):
+        """Variance of the mean over targets from N(0, S), given UᵀSU or None for S = P.
+
+        With h = 1 − r, hPh = P − 2 rP + rPr: the last term is there already, the middle one is linear.
+        """
+        law, xp = self._distribution, self._xp
+        with float64():
+            if labels is not None:
+                return quadratic_form(law.filter_factors, labels, law.eigenvalues[:, None] * self._vectors.T)
+            scale = xp.exp(self._log_scale)[:, None]
+            matrix = self._vectors.T * law.prior[:, None] if law.prior.ndim == 1 else law.prior @ self._vectors.T
+            chosen = self._moving
+            weights = (matrix * self._vectors.T)[chosen]
+            crossed = self._factors.linear(xp.ones((weights.shape[0], 1)), weights).at(slice(None))[:, :, 0]
+            total = xp.sum(weights, axis=0)[None, :] - 2 * scale * crossed + scale**2 * self._scaled_variance
+            return xp.maximum(total, 0.0)
+
+    def label_noise_variance(self):
+        """Variance of the mean over targets from N(0, I)."""
+        law = self._distribution
+        with float64():
+            trained = law.eigenvalues[None, :] * law.summed.filter(law.eigenvalues, law.internal_times)
+            return trained**2 @ self._vectors.T**2
+
     def _unclipped(self):
         return self._scaled_variance
 
