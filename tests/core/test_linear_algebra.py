@@ -64,3 +64,26 @@ def test_gaussian_relative_entropy_by_its_definition():
 
     ratios = log_density(mean, covariance) - log_density(0, start)
     assert abs(value - ratios.mean()) < 4.5 * ratios.std() / np.sqrt(len(ratios))
+
+
+@pytest.mark.parametrize("n", [1, 5, 193, 500])
+@pytest.mark.parametrize("kind", ["numpy", "jax"])
+def test_triangular_products_equal_full_ones(n, kind):
+    rng = np.random.default_rng(n)
+    one, other = np.tril(rng.normal(size=(n, n))), np.tril(rng.normal(size=(n, n)))
+    with float64():
+        convert = np.asarray if kind == "numpy" else jnp.asarray
+        product, square = la.lower_product(convert(one), convert(other)), la.lower_gram(convert(one))
+        np.testing.assert_allclose(product, one @ other, atol=1e-12 * n)
+        np.testing.assert_allclose(square, one @ one.T, atol=1e-12 * n)
+        assert namespace(product) is namespace(square) is (np if kind == "numpy" else jnp)
+
+
+@pytest.mark.parametrize("shape", [(4, 9), (9, 4)])
+def test_log_determinant_of_identity_plus_a_gram_matrix(shape):
+    half = np.random.default_rng(3).normal(size=shape)
+    for scale in (1.0, 1e-3):
+        values = np.linalg.eigvalsh(scale**2 * half @ half.T)
+        wanted = np.sum(np.log1p(np.maximum(values, 0)))
+        assert la.log_determinant_one_plus(scale * half) == pytest.approx(wanted, rel=1e-9)
+    assert la.log_determinant_one_plus(0 * half) == 0
