@@ -2,44 +2,136 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
+from dataclasses import dataclass
 
-from ntkinfo.core.arrays import Array, namespace
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.optimize import minimize_scalar
 
-PAIRS_AT_ONCE = 1 << 17
+from ntkinfo.core.arrays import Array, namespace, to_numpy
+from ntkinfo.information.mixture_pair_sums import RELATIVE_ENTROPY, overlap_sums
+
+PAIRS_AT_ONCE = 1 << 22
+SEARCHED = 32  # components on which the order is chosen
+ORDERS = (0.02, 0.98)
+WORTHWHILE = 1e-3  # nats by which another order must raise the lower bound there to be tried on all
+BHATTACHARYYA = 0.5
+
+
+@dataclass(frozen=True)
+class PairwiseBounds:
+    """Bounds on the information about the component, and about a label of the component, in nats.
+
+    Args:
+        lower: with the Chernoff divergence of the given order.
+        upper: with the relative entropy.
+        order: of the Chernoff divergence in `lower`; 1/2 is the Bhattacharyya distance.
+        label_lower: `lower` less the upper bound of the information about the component within its class; may be
+            below 0. None without labels.
+        label_upper: `upper` less the lower bound within the class; may be above the entropy of the labels. None
+            without labels.
+    """
+
+    lower: float
+    upper: float
+    order: float
+    label_lower: float | None = None
+    label_upper: float | None = None
 
 
 def pairwise_information(
-    mean: Float[Array, "m C"], variance: Float[Array, " m"], weights: Float[Array, " m"]
-) -> tuple[float, float]:
+    mean: Float[Array, "m C"],
+    variance: Float[Array, " m"],
+    weights: Float[Array, " m"],
+    labels: Int[np.ndarray, " m"] | None = None,
+    order: float | None = None,
+) -> PairwiseBounds:
     """Lower and upper bound on the information between a draw of the mixture and the index of its component, in nats.
 
-    `-sum_i w_i log sum_j w_j exp(-D(p_i, p_j))` with the Bhattacharyya distance (lower) and the relative entropy
-    (upper). Adding the entropy of one component on average gives the bounds on the differential entropy of the mixture.
+    `-sum_i w_i log sum_j w_j exp(-D(p_i, p_j))`, with D the Chernoff divergence `-log of the integral of p^a q^(1-a)`
+    (lower, for every order a between 0 and 1) and the relative entropy (upper). Adding the entropy of one component on
+    average gives the bounds on the differential entropy of the mixture.
 
     Args:
         mean: centres of the components, (m, C).
         variance: their variances, the same in every direction, (m,), all above zero.
-        weights: their probabilities, (m,), summing to one.
+        weights: their probabilities, (m,), all above zero, summing to one.
+        labels: class of each component, (m,), integers from 0; or None.
+        order: order of the lower bound, between 0 and 1; None to choose it: 1/2 where all variances are equal (the best
+            there is), else the best on 32 of the components. Any order gives a valid bound, so that the choice
+            biases nothing; where it is not 1/2, order 1/2 is computed too and the larger bound returned.
 
     Returns:
-        The two bounds. Both lie between 0 and the entropy of the weights, and are equal when the components are
-        identical or far apart.
+        The bounds. Lower and upper lie between 0 and the entropy of the weights, and are equal when the components are
+        identical or far apart. Rounding and pairs left out change them by less than 1e-11.
 
+    Fails when the variances span more than about 1e280 (overflow).
     Source: Kolchinsky & Tracey 2017, "Estimating mixture entropy with pairwise distances"; theory §3 (c).
     """
-    xp = namespace(mean, variance, weights)
+    chosen = _best_order(mean, variance, weights) if order is None else order
+    orders = (chosen,) if order is not None or chosen == BHATTACHARYYA else (BHATTACHARYYA, chosen)
+    sums = _sums(mean, variance, weights, labels, (RELATIVE_ENTROPY, *orders))
+    share = to_numpy(weights)
+    whole = -np.log(sums[:, 0]) @ share
+    best = int(np.argmax(whole[1:]))
+    lower, upper = float(whole[1 + best]), float(whole[0])
+    if labels is None:
+        return PairwiseBounds(lower, upper, orders[best])
+    classes = np.bincount(labels, weights=share)[labels]
+    within = -np.log(sums[:, 1] / classes[None, :]) @ share
+    return PairwiseBounds(lower, upper, orders[best], lower - float(within[0]), upper - float(np.max(within[1:])))
+
+
+def _sums(
+    mean: Array, variance: Array, weights: Array, labels: Int[np.ndarray, " m"] | None, orders: tuple[float, ...]
+) -> Float[np.ndarray, "orders 2 m"]:
+    if namespace(mean, variance, weights) is np:
+        mean, variance, weights = (np.asarray(array, dtype=np.float64) for array in (mean, variance, weights))
+        return overlap_sums(mean, variance, weights, labels, orders)
     rows = max(1, PAIRS_AT_ONCE // len(mean))
-    lower, upper = 0.0, 0.0
-    for start in range(0, len(mean), rows):
-        part = slice(start, start + rows)
-        squared = _squared_distances(mean[part], mean)
-        own, other = variance[part][:, None], variance[None, :]
-        overlap = xp.exp(-_bhattacharyya(squared, own, other, mean.shape[1]))
-        lower += float(xp.sum(weights[part] * -xp.log(xp.matmul(overlap, weights))))
-        overlap = xp.exp(-_relative_entropy(squared, own, other, mean.shape[1]))
-        upper += float(xp.sum(weights[part] * -xp.log(xp.matmul(overlap, weights))))
-    return lower, upper
+    parts = [np.arange(start, min(start + rows, len(mean))) for start in range(0, len(mean), rows)]
+    return np.concatenate([_row_sums(part, mean, variance, weights, labels, orders) for part in parts], axis=2)
+
+
+def _row_sums(
+    part: Int[np.ndarray, " b"],
+    mean: Float[Array, "m C"],
+    variance: Float[Array, " m"],
+    weights: Float[Array, " m"],
+    labels: Int[np.ndarray, " m"] | None,
+    orders: tuple[float, ...],
+) -> Float[np.ndarray, "orders 2 b"]:
+    """What `overlap_sums` gives for some of the components, in plain array operations."""
+    xp = namespace(mean, variance, weights)
+    squared = _squared_distances(mean[part], mean)
+    own, other = variance[part][:, None], variance[None, :]
+    same = None if labels is None else xp.asarray(labels[part][:, None] == labels[None, :])
+    result = []
+    for order in orders:
+        overlap = xp.exp(-_divergence(squared, own, other, order, mean.shape[1]))
+        everything = xp.matmul(overlap, weights)
+        within = everything if same is None else xp.matmul(xp.where(same, overlap, 0.0), weights)
+        result.append(np.stack([to_numpy(everything), to_numpy(within)]))
+    return np.stack(result)
+
+
+def _best_order(mean: Array, variance: Array, weights: Array) -> float:
+    """Order that raises the lower bound most on a few components, spread over all; 1/2 if none is worth the trouble."""
+    xp, m = namespace(mean, variance, weights), len(mean)
+    if float(xp.min(variance)) == float(xp.max(variance)):
+        return BHATTACHARYYA
+    part = np.unique(np.linspace(0, m - 1, min(m, SEARCHED)).astype(np.int64))
+    squared = _squared_distances(mean[part], mean)
+    own, other = variance[part][:, None], variance[None, :]
+    share = weights[part] / xp.sum(weights[part])
+
+    def loss(order: float) -> float:
+        overlap = xp.exp(-_divergence(squared, own, other, float(order), mean.shape[1]))
+        return float(xp.sum(share * xp.log(xp.matmul(overlap, weights))))
+
+    found = minimize_scalar(loss, bounds=ORDERS, method="bounded", options={"xatol": 0.02})
+    order = float(found.x)  # pyright: ignore[reportAttributeAccessIssue]
+    return order if loss(BHATTACHARYYA) - loss(order) > WORTHWHILE else BHATTACHARYYA
 
 
 def _squared_distances(rows: Float[Array, "a C"], columns: Float[Array, "b C"]) -> Float[Array, "a b"]:
@@ -51,20 +143,14 @@ def _squared_distances(rows: Float[Array, "a C"], columns: Float[Array, "b C"]) 
     return total
 
 
-def _bhattacharyya(
-    squared: Float[Array, "a b"], own: Float[Array, "a 1"], other: Float[Array, "1 b"], outputs: int
+def _divergence(
+    squared: Float[Array, "a b"], own: Float[Array, "a 1"], other: Float[Array, "1 b"], order: float, outputs: int
 ) -> Float[Array, "a b"]:
-    """-log of the integral of sqrt(p q); exactly 0 for equal components."""
+    """Chernoff divergence of the given order, own to that power; relative entropy KL(own || other) for order 0."""
     xp = namespace(squared, own, other)
-    mean_variance = 0.5 * (own + other)
-    widths = xp.log(mean_variance) - (0.5 * xp.log(own) + 0.5 * xp.log(other))
-    return squared / (8 * mean_variance) + 0.5 * outputs * widths
-
-
-def _relative_entropy(
-    squared: Float[Array, "a b"], own: Float[Array, "a 1"], other: Float[Array, "1 b"], outputs: int
-) -> Float[Array, "a b"]:
-    """KL(own || other); exactly 0 for equal components."""
-    xp = namespace(squared, own, other)
-    widths = (own - other) / other - (xp.log(own) - xp.log(other))
-    return 0.5 * (squared / other + outputs * widths)
+    if order == RELATIVE_ENTROPY:
+        widths = (own - other) / other - (xp.log(own) - xp.log(other))
+        return 0.5 * (squared / other + outputs * widths)
+    between = (1 - order) * own + order * other
+    widths = xp.log(between) - ((1 - order) * xp.log(own) + order * xp.log(other))
+    return 0.5 * order * (1 - order) * squared / between + 0.5 * outputs * widths

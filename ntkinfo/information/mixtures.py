@@ -23,7 +23,7 @@ class MixtureEntropy:
 
     Args:
         value: by quadrature (one output) or Monte Carlo, with its error.
-        lower: pairwise lower bound, deterministic.
+        lower: pairwise lower bound (best Chernoff order, 1/2 or better), deterministic.
         upper: pairwise upper bound, deterministic.
     """
 
@@ -70,12 +70,12 @@ def mixture_entropy(
         raise ValueError(f"mean has {outputs} outputs and quadrature is for one; use method='monte carlo'")
     xp = namespace(mean, variance)
     component = float(0.5 * outputs * xp.sum(weights * xp.log(2 * np.pi * np.e * variance)))
-    lower, upper = pairwise_information(mean, variance, weights)
+    bounds = pairwise_information(mean, variance, weights)
     if outputs == 1 and method != "monte carlo":
         value = entropy_quadrature(to_numpy(mean)[:, 0], to_numpy(variance), to_numpy(weights), tolerance)
     else:
-        value = _monte_carlo(mean, variance, weights, component, lower, samples, seed)
-    return MixtureEntropy(value, component + lower, component + upper)
+        value = _monte_carlo(mean, variance, weights, component, bounds.lower, samples, seed)
+    return MixtureEntropy(value, component + bounds.lower, component + bounds.upper)
 
 
 def _checked(mean: Array, variance: Array, weights: Array | None) -> tuple[Array, Array, Array]:

@@ -29,7 +29,7 @@ class InputInformation:
     Args:
         value: the best value: quadrature for one output, else Monte Carlo with its standard error. Monte Carlo
             values are not clipped: they may leave [0, ceiling] by a few standard errors.
-        lower: pairwise lower bound (Bhattacharyya), deterministic.
+        lower: pairwise lower bound (best Chernoff order, 1/2 or better), deterministic.
         upper: pairwise upper bound (relative entropy), deterministic, never above the ceiling.
         multisample_lower: E log p(z_i|x_i) / (1/m) sum_j p(z_i|x_j). Because X is uniform on these very m inputs, its
             average over z is I(Z;X) itself; it becomes a bound when the inputs stand for a larger population. None
@@ -236,21 +236,24 @@ def _noisy_information(
     labels = None if classes is None else np.unique(classes[split.noisy], return_inverse=True)[1].reshape(-1)
     xp = namespace(mean, variance)
     weights = xp.full(len(mean), 1 / len(mean), dtype=variance.dtype)
-    lower, upper = pairwise_information(mean, variance, weights)
+    bounds = pairwise_information(mean, variance, weights, labels)
     sampled = sample_information(mean, variance, weights, labels, samples, random) if samples else None
     if sampled is not None:
-        gap, draws = float(np.log(len(mean))) - lower, samples * len(mean)
+        gap, draws = float(np.log(len(mean))) - bounds.lower, samples * len(mean)
         label = None if sampled.label is None else with_unseen(sampled.label, gap, draws)
         sampled = SampledInformation(with_unseen(sampled.component, gap, draws), sampled.others, label)
-    label_bounds = (0.0, 0.0) if labels is None else _label_bounds(mean, variance, labels, lower, upper)
     if mean.shape[1] == 1 and tolerance is not None:
         values = _by_quadrature(to_numpy(mean)[:, 0], to_numpy(variance), labels, tolerance)
     else:
         assert sampled is not None
         values = tuple(None if s is None else _monte_carlo(s) for s in (sampled.component, sampled.label))
     assert values[0] is not None
-    label = None if values[1] is None else _Route(values[1], *label_bounds)
-    return _Noisy(_Route(values[0], lower, upper), label, sampled)
+    label = None
+    if values[1] is not None:
+        assert bounds.label_lower is not None
+        assert bounds.label_upper is not None
+        label = _Route(values[1], bounds.label_lower, bounds.label_upper)
+    return _Noisy(_Route(values[0], bounds.lower, bounds.upper), label, sampled)
 
 
 def _monte_carlo(sampled: Sampled, meaning: str = "Monte Carlo", factor: float = 1.0, shift: float = 0.0) -> Estimate:
@@ -260,20 +263,6 @@ def _monte_carlo(sampled: Sampled, meaning: str = "Monte Carlo", factor: float =
         meaning,  # pyright: ignore[reportArgumentType]
         "stratified Monte Carlo, antithetic, with control variates",
     )
-
-
-def _label_bounds(
-    mean: Float[Array, "m C"], variance: Float[Array, " m"], labels: Int[np.ndarray, " m"], lower: float, upper: float
-) -> tuple[float, float]:
-    """I(Z;Y) = I(Z;X) - I(Z;X|Y): the bounds of the first, less the opposite bounds of the second."""
-    xp = namespace(mean, variance)
-    for c in range(int(labels.max()) + 1):
-        members = np.flatnonzero(labels == c)
-        share = len(members) / len(labels)
-        weights = xp.full(len(members), 1 / len(members), dtype=variance.dtype)
-        within = pairwise_information(mean[members], variance[members], weights)
-        lower, upper = lower - share * within[1], upper - share * within[0]
-    return lower, upper
 
 
 def _by_quadrature(

@@ -181,9 +181,10 @@ def test_kernel_density_bounds():
     random = np.random.default_rng(5)
     mean = random.normal(size=(20, 3))
     squared = np.sum((mean[:, None] - mean[None]) ** 2, axis=-1)
-    lower, upper = pairwise_information(mean, np.full(20, 0.7), np.full(20, 1 / 20))
-    assert lower == pytest.approx(-np.mean(np.log(np.mean(np.exp(-squared / (8 * 0.7)), axis=1))), abs=1e-13)
-    assert upper == pytest.approx(-np.mean(np.log(np.mean(np.exp(-squared / (2 * 0.7)), axis=1))), abs=1e-13)
+    bounds = pairwise_information(mean, np.full(20, 0.7), np.full(20, 1 / 20))
+    assert bounds.order == 0.5
+    assert bounds.lower == pytest.approx(-np.mean(np.log(np.mean(np.exp(-squared / (8 * 0.7)), axis=1))), abs=1e-13)
+    assert bounds.upper == pytest.approx(-np.mean(np.log(np.mean(np.exp(-squared / (2 * 0.7)), axis=1))), abs=1e-13)
 
 
 def test_jax_arrays_give_the_same_numbers():
