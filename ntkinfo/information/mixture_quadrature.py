@@ -91,18 +91,15 @@ def entropy_quadrature(
         of the difference between the rule on the cell and on its halves, plus the tails that were left out.
 
     Raises:
-        ValueError: variances that are not above zero, weights that do not sum to one, a tolerance below 1e-13.
+        ValueError: NaN or infinite values, variances that are not above zero, weights that do not sum to one, a
+            tolerance below 1e-13.
 
     Fails when standard deviations lie below about 1e-150 (their densities overflow). Narrow components at distinct
     means closer than 1e-28 of the whole extent cannot be told apart: the error then contains log m for each of them.
     Source: theory §3 (a).
     """
-    checks.positive("tolerance", tolerance)
-    if tolerance < SMALLEST_TOLERANCE:
-        raise ValueError(f"tolerance is {tolerance}; float64 allows no less than {SMALLEST_TOLERANCE}")
-    mean, variance, weights = _distinct(mean, variance, checked_weights(weights, len(mean)))
-    if not np.all(variance > 0):
-        raise ValueError("variance holds values that are not above zero: the differential entropy is minus infinity")
+    places, variance, weights = distinct_components(mean[:, None], variance, weights, tolerance, SMALLEST_TOLERANCE)
+    mean = places[:, 0]
     if len(mean) == 1:
         return Estimate(float(0.5 * np.log(2 * np.pi * np.e * variance[0])), 0.0, "quadrature", "one Gaussian")
     std = np.sqrt(variance)
@@ -111,23 +108,37 @@ def entropy_quadrature(
     return Estimate(entropy, error, "quadrature", f"adaptive Gauss-Legendre to {tolerance:g}")
 
 
-def checked_weights(weights: np.ndarray | None, length: int) -> np.ndarray:
+def distinct_components(
+    mean: Float[np.ndarray, "m C"],
+    variance: Float[np.ndarray, " m"],
+    weights: Float[np.ndarray, " m"] | None,
+    tolerance: float,
+    smallest: float,
+) -> tuple[Float[np.ndarray, "k C"], Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Check, merge components of equal mean and variance, drop those of weight zero, sort by mean.
+
+    Raises:
+        ValueError: NaN or infinite values, a tolerance below `smallest`, weights that are no probabilities, variances
+            that are not above zero.
+    """
+    checks.finite("mean", mean)
+    checks.finite("variance", variance)
+    checks.positive("tolerance", tolerance)
+    if tolerance < smallest:
+        raise ValueError(f"tolerance is {tolerance}; float64 allows no less than {smallest}")
+    mean, variance = np.asarray(mean, np.float64), np.asarray(variance, np.float64)
     if weights is None:
-        return np.full(length, 1 / length)
-    if np.any(weights < 0) or abs(float(np.sum(weights)) - 1) > 1e-9:
+        weights = np.full(len(mean), 1 / len(mean))
+    elif np.any(weights < 0) or not abs(float(np.sum(weights)) - 1) <= 1e-9:
         raise ValueError(f"weights sum to {float(np.sum(weights))} or hold a negative one; they are probabilities")
-    return weights
-
-
-def _distinct(
-    mean: Float[np.ndarray, " m"], variance: Float[np.ndarray, " m"], weights: Float[np.ndarray, " m"]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Merge components of equal mean and variance, drop those of weight zero, sort by mean."""
-    order = np.lexsort((variance, mean))
+    order = np.lexsort((variance, *mean.T[::-1]))
     mean, variance, weights = mean[order], variance[order], weights[order]
-    new = np.concatenate([[True], (np.diff(mean) != 0) | (np.diff(variance) != 0)])
+    new = np.concatenate([[True], np.any(np.diff(mean, axis=0) != 0, axis=1) | (np.diff(variance) != 0)])
     merged = np.add.reduceat(weights, np.flatnonzero(new))
-    return mean[new][merged > 0], variance[new][merged > 0], merged[merged > 0]
+    kept = merged > 0
+    if not np.all(variance[new][kept] > 0):
+        raise ValueError("variance holds values that are not above zero: the differential entropy is minus infinity")
+    return mean[new][kept], variance[new][kept], merged[kept]
 
 
 def _integrate(components: _Components, tolerance: float) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -12,9 +12,11 @@ from ntkinfo.core.arrays import Array, namespace, to_numpy
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.mixture_bounds import pairwise_information
 from ntkinfo.information.mixture_quadrature import entropy_quadrature
+from ntkinfo.information.mixture_quadrature_plane import entropy_quadrature_plane, work_on_plane
 from ntkinfo.information.mixture_sampling import default_samples, sample_information, with_unseen
 
 METHODS = ("auto", "quadrature", "monte carlo")
+MOST_WORK = 1_000_000  # cells that quadrature of two outputs may need under "auto", about 5 seconds
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class MixtureEntropy:
     """Entropy h of sum_i w_i N(mean_i, v_i I), in nats.
 
     Args:
-        value: by quadrature (one output) or Monte Carlo, with its error.
+        value: by quadrature or Monte Carlo, with its error.
         lower: pairwise lower bound (best Chernoff order, 1/2 or better), deterministic.
         upper: pairwise upper bound, deterministic.
     """
@@ -48,8 +50,9 @@ def mixture_entropy(
         mean: centres of the components, (m, C).
         variance: their variances, the same in every direction, (m,), all above zero.
         weights: their probabilities, (m,), summing to one; equal when left out. Zeros are allowed.
-        method: "quadrature" (one output only), "monte carlo", or "auto": quadrature where it is possible.
-        tolerance: absolute error of the quadrature.
+        method: "quadrature" (one or two outputs), "monte carlo", or "auto": quadrature for one output, and for two
+            where it takes a few seconds at most; otherwise the `method` of the value says why not.
+        tolerance: absolute error of the quadrature, at least 1e-13 for one output and 1e-12 for two.
         samples: Monte Carlo draws per component, even and at least 4; None for about 6144 in all.
         seed: of those draws.
 
@@ -59,23 +62,48 @@ def mixture_entropy(
     Raises:
         ValueError: shapes that do not fit, NaN or infinite values, variances that are not above zero (the differential
             entropy is minus infinity; `ntkinfo.information.output` gives the information, which stays finite), weights
-            that are no probabilities, an unknown method, quadrature for more than one output.
+            that are no probabilities, an unknown method, quadrature for more than two outputs.
 
     Source: theory §3; Kolchinsky & Tracey 2017.
     """
     mean, variance, weights = _checked(mean, variance, weights)
     checks.choice("method", method, METHODS)
+    if samples is not None and (samples < 4 or samples % 2):
+        raise ValueError(f"samples is {samples}; it must be even and at least 4 (draws come in antithetic pairs)")
     outputs = mean.shape[1]
-    if method == "quadrature" and outputs > 1:
-        raise ValueError(f"mean has {outputs} outputs and quadrature is for one; use method='monte carlo'")
+    if method == "quadrature" and outputs > 2:
+        raise ValueError(f"mean has {outputs} outputs and quadrature is for one or two; use method='monte carlo'")
     xp = namespace(mean, variance)
     component = float(0.5 * outputs * xp.sum(weights * xp.log(2 * np.pi * np.e * variance)))
     bounds = pairwise_information(mean, variance, weights)
-    if outputs == 1 and method != "monte carlo":
-        value = entropy_quadrature(to_numpy(mean)[:, 0], to_numpy(variance), to_numpy(weights), tolerance)
+    reason = _objection(mean, variance, method, tolerance)
+    if reason is None:
+        value = _quadrature(mean, variance, weights, tolerance)
     else:
         value = _monte_carlo(mean, variance, weights, component, bounds.lower, samples, seed)
+        value = replace(value, method=f"{value.method}; {reason}" if reason else value.method)
     return MixtureEntropy(value, component + bounds.lower, component + bounds.upper)
+
+
+def _objection(mean: Float[Array, "m C"], variance: Float[Array, " m"], method: str, tolerance: float) -> str | None:
+    """Why not by quadrature: None where it is, empty where there is no choice."""
+    outputs = mean.shape[1]
+    if method == "monte carlo" or outputs > 2:
+        return ""
+    if method == "quadrature" or outputs == 1:
+        return None
+    work = work_on_plane(to_numpy(mean), to_numpy(variance), tolerance)
+    return None if work <= MOST_WORK else f"quadrature would need {work:.1g} cells, with {MOST_WORK:.1g} allowed"
+
+
+def _quadrature(
+    mean: Float[Array, "m C"], variance: Float[Array, " m"], weights: Float[Array, " m"], tolerance: float
+) -> Estimate:
+    exact = to_numpy(weights).astype(np.float64)  # float32 weights do not sum to one
+    exact = exact / np.sum(exact)
+    if mean.shape[1] == 1:
+        return entropy_quadrature(to_numpy(mean)[:, 0], to_numpy(variance), exact, tolerance)
+    return entropy_quadrature_plane(to_numpy(mean), to_numpy(variance), exact, tolerance)
 
 
 def _checked(mean: Array, variance: Array, weights: Array | None) -> tuple[Array, Array, Array]:
@@ -107,8 +135,6 @@ def _monte_carlo(
 ) -> Estimate:
     """The components' own entropy is known: only the information about the component is sampled."""
     samples = default_samples(len(mean)) if samples is None else samples
-    if samples < 4 or samples % 2:
-        raise ValueError(f"samples is {samples}; it must be even and at least 4 (draws come in antithetic pairs)")
     sampled = sample_information(mean, variance, weights, None, samples, np.random.default_rng(seed)).component
     gap = float(-np.sum(to_numpy(weights) * np.log(to_numpy(weights)))) - lower
     sampled = with_unseen(sampled, gap, samples * len(mean))

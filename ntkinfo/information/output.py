@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -11,7 +11,6 @@ from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, namespace, to_numpy
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.mixture_bounds import pairwise_information
-from ntkinfo.information.mixture_quadrature import entropy_quadrature
 from ntkinfo.information.mixture_sampling import (
     Sampled,
     SampledInformation,
@@ -20,6 +19,7 @@ from ntkinfo.information.mixture_sampling import (
     with_unseen,
 )
 from ntkinfo.information.noiseless import Noiseless, discrete_entropy, discrete_information, split_noiseless
+from ntkinfo.information.output_quadrature import informations, objection
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class InputInformation:
     """I(Z;X) for X uniform on the m evaluation inputs, in nats.
 
     Args:
-        value: the best value: quadrature for one output, else Monte Carlo with its standard error. Monte Carlo
-            values are not clipped: they may leave [0, ceiling] by a few standard errors.
+        value: the best value: quadrature for one output, and for two where that is cheap (`method` gives the reason
+            where it is not); else Monte Carlo with its standard error. Monte Carlo values are not clipped: they may
+            leave [0, ceiling] by a few standard errors.
         lower: pairwise lower bound (best Chernoff order, 1/2 or better), deterministic.
         upper: pairwise upper bound (relative entropy), deterministic, never above the ceiling.
         multisample_lower: E log p(z_i|x_i) / (1/m) sum_j p(z_i|x_j). Because X is uniform on these very m inputs, its
@@ -54,7 +55,7 @@ class TargetInformation:
     """I(Z;Y) for the class Y of an input drawn uniformly from the m evaluation inputs, in nats.
 
     Args:
-        value: the best value: quadrature for one output, else Monte Carlo with its standard error, unclipped.
+        value: the best value, by quadrature or Monte Carlo as in `InputInformation`, unclipped.
         lower: pairwise lower bound of h(z) less the upper bounds of h(z|c); it may be below 0.
         upper: pairwise upper bound of h(z) less the lower bounds of h(z|c); it may be above the ceiling.
         ceiling: entropy of the labels.
@@ -85,7 +86,8 @@ def information_input(
         seed: of the Monte Carlo draws; the same seed at every time gives smooth curves.
         samples: draws per input, even and at least 4; None for about 6144 in all; 0 for none (one output only), which
             leaves the multi-sample bounds out.
-        tolerance: absolute error of the quadrature that is used for one output; None for Monte Carlo there too.
+        tolerance: absolute error of the quadrature that is used for one output, and for two where it takes less than
+            about half a second or less than the sampling; None for Monte Carlo there too.
         resolution: standard deviations up to this count as no noise, and means of such inputs that lie this close to
             each other count as equal. Give the size of the rounding errors in `mean`; 0 compares exactly.
 
@@ -242,18 +244,33 @@ def _noisy_information(
         gap, draws = float(np.log(len(mean))) - bounds.lower, samples * len(mean)
         label = None if sampled.label is None else with_unseen(sampled.label, gap, draws)
         sampled = SampledInformation(with_unseen(sampled.component, gap, draws), sampled.others, label)
-    if mean.shape[1] == 1 and tolerance is not None:
-        values = _by_quadrature(to_numpy(mean)[:, 0], to_numpy(variance), labels, tolerance)
-    else:
-        assert sampled is not None
-        values = tuple(None if s is None else _monte_carlo(s) for s in (sampled.component, sampled.label))
-    assert values[0] is not None
+    values = _values(to_numpy(mean), to_numpy(variance), labels, samples, tolerance, sampled)
     label = None
     if values[1] is not None:
         assert bounds.label_lower is not None
         assert bounds.label_upper is not None
         label = _Route(values[1], bounds.label_lower, bounds.label_upper)
     return _Noisy(_Route(values[0], bounds.lower, bounds.upper), label, sampled)
+
+
+def _values(
+    mean: Float[np.ndarray, "m C"],
+    variance: Float[np.ndarray, " m"],
+    labels: Int[np.ndarray, " m"] | None,
+    samples: int,
+    tolerance: float | None,
+    sampled: SampledInformation | None,
+) -> tuple[Estimate, Estimate | None]:
+    """By quadrature where nothing speaks against it, else from the samples."""
+    reason = objection(mean, variance, labels, tolerance, samples)
+    if reason is None and tolerance is not None:
+        return informations(mean, variance, labels, tolerance)
+    assert sampled is not None
+    component, label = _monte_carlo(sampled.component), None if sampled.label is None else _monte_carlo(sampled.label)
+    if reason:
+        component = replace(component, method=f"{component.method}; {reason}")
+        label = None if label is None else replace(label, method=f"{label.method}; {reason}")
+    return component, label
 
 
 def _monte_carlo(sampled: Sampled, meaning: str = "Monte Carlo", factor: float = 1.0, shift: float = 0.0) -> Estimate:
@@ -263,32 +280,6 @@ def _monte_carlo(sampled: Sampled, meaning: str = "Monte Carlo", factor: float =
         meaning,  # pyright: ignore[reportArgumentType]
         "stratified Monte Carlo, antithetic, with control variates",
     )
-
-
-def _by_quadrature(
-    mean: Float[np.ndarray, " m"],
-    variance: Float[np.ndarray, " m"],
-    labels: Int[np.ndarray, " m"] | None,
-    tolerance: float,
-) -> tuple[Estimate, Estimate | None]:
-    whole = entropy_quadrature(mean, variance, tolerance=tolerance)
-    noise = float(np.mean(0.5 * np.log(2 * np.pi * np.e * variance)))
-    component = _difference(whole, noise, 0.0)
-    if labels is None:
-        return component, None
-    conditional, error = 0.0, 0.0
-    for c in range(int(labels.max()) + 1):
-        members = labels == c
-        within = entropy_quadrature(mean[members], variance[members], tolerance=tolerance)
-        share = float(np.mean(members))
-        conditional, error = conditional + share * float(within.value), error + share * float(within.standard_error)
-    return component, _difference(whole, conditional, error)
-
-
-def _difference(whole: Estimate, part: float, part_error: float) -> Estimate:
-    rounding = 1e-15 * (1 + abs(float(whole.value)) + abs(part))
-    error = float(whole.standard_error) + part_error + rounding
-    return Estimate(float(whole.value) - part, error, "quadrature", whole.method)
 
 
 def _input(split: Noiseless, noisy: _Noisy | None) -> InputInformation:

@@ -203,7 +203,7 @@ def test_jax_arrays_give_the_same_numbers():
         ({"variance": np.array([1.0, 0])}, "above zero"),
         ({"variance": np.array([1.0, np.nan])}, "NaN"),
         ({"weights": np.array([0.5, 0.6])}, "probabilities"),
-        ({"method": "quadrature"}, "quadrature is for one"),
+        ({"mean": np.zeros((2, 3)), "method": "quadrature"}, "quadrature is for one or two"),
         ({"method": "quadratur"}, "did you mean"),
         ({"samples": 5}, "even and at least 4"),
     ],
