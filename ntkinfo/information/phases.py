@@ -128,9 +128,11 @@ def _checked_curve(
 def _difference_errors(covariance: np.ndarray, values: np.ndarray) -> Float[np.ndarray, "t t"]:
     """Standard error of the difference between any two times, with room for rounding."""
     variances = np.diagonal(covariance)
-    squared = variances[:, None] + variances[None, :] - 2 * covariance
+    total = variances[:, None] + variances[None, :]
+    # Where errors are all but equal, their difference has a variance that is itself lost in rounding.
+    squared = np.maximum(total - 2 * covariance, 1e-12 * total)
     rounding = max(_ROUNDING * float(np.max(np.abs(values))), 1e-150)
-    return np.sqrt(np.maximum(squared, 0.0) + rounding**2)
+    return np.sqrt(squared + rounding**2)
 
 
 def _largest_moves(noise: Float[np.ndarray, "r t"], scale: Float[np.ndarray, "t t"]) -> Float[np.ndarray, " r"]:

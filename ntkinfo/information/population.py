@@ -54,7 +54,7 @@ class PopulationInformation:
         target_bracket: the same for I(Z;Y), from the brackets of h(Z) and h(Z, Y).
         covariance: of the errors, as `PlaneTrajectory` holds it, (2, T, 2, T). The bracket's half-widths are counted as
             errors that all times share.
-        inputs: how many fresh inputs were drawn in all.
+        queries: at how many fresh inputs outputs and targets were drawn in all.
     """
 
     times: Float[np.ndarray, " t"]
@@ -63,7 +63,7 @@ class PopulationInformation:
     input_bracket: Float[np.ndarray, "2 t"]
     target_bracket: Float[np.ndarray, "2 t"]
     covariance: Float[np.ndarray, "2 t 2 t"]
-    inputs: int
+    queries: int
 
     @property
     def trajectory(self) -> PlaneTrajectory:
@@ -76,8 +76,9 @@ def population_information(
     law: Callable[[np.ndarray], Law],
     pair: GaussianPair,
     *,
-    inputs: int = 2048,
-    batches: int = 4,
+    inputs: int = 4096,
+    queries: int | None = None,
+    batches: int = 2,
     draws: int = 2,
     seed: int = 0,
 ) -> PopulationInformation:
@@ -87,9 +88,11 @@ def population_information(
         law: the outputs' law at given inputs (p, d_x); for an ensemble, the method `at` of its `OutputDistribution`.
         pair: the law of input and target. It must be the one that the training data came from, if I(Z;Y) is to be
             about them.
-        inputs: fresh inputs in a batch, at least 2; the width of the bracket falls as one over it, the work grows as
-            its square.
-        batches: independent batches, at least 2; sampling errors fall as one over the square root of inputs · batches.
+        inputs: fresh inputs in a batch, at least 2, whose average the densities are; the width of the bracket falls as
+            one over it.
+        queries: how many of them outputs and targets are drawn at; None for all. Sampling errors fall as one over the
+            square root of queries · batches, work grows as inputs · queries · batches.
+        batches: independent batches, at least 2.
         draws: of output and target at each input, even (they come in antithetic pairs).
         seed: of all of it; the same seed gives the same inputs and noise whatever the law, so that laws can be compared
             with little noise.
@@ -98,8 +101,8 @@ def population_information(
         Values with errors, brackets, and the covariance of the errors over times.
 
     Raises:
-        ValueError: too few inputs or batches, an odd number of draws, a law that does not give finite means and
-            variances, an output without variance (I(Z;X) is then infinite).
+        ValueError: too few inputs or batches, more queries than inputs, an odd number of draws, a law that does not
+            give finite means and variances, an output without variance (I(Z;X) is then infinite).
 
     Units are nats. The control variates (squared lengths of noises and inputs, the regression of the target) have their
     slopes fitted on the other batches, so that they bias nothing. Fails when I(Z;X), or I(Z,Y;X), approaches
@@ -109,11 +112,17 @@ def population_information(
     checks.whole("inputs", inputs, least=2)
     checks.whole("batches", batches, least=2)
     checks.whole("draws", draws, least=2)
+    queries = inputs if queries is None else queries
+    checks.whole("queries", queries, least=2)
+    if queries > inputs:
+        raise ValueError(
+            f"queries is {queries} and inputs {inputs}; outputs are drawn at some of the inputs, or at all"
+        )
     if draws % 2:
         raise ValueError(f"draws is {draws}; it must be even: draws come in antithetic pairs")
     parts, controls, times = [], [], np.zeros(0)
     for stream in np.random.SeedSequence(seed).spawn(batches):
-        batch = _draw(pair, inputs, draws, stream)
+        batch = _draw(pair, (inputs, queries, draws), stream)
         answer = law(batch.x)
         times = np.asarray(answer.times, dtype=np.float64)
         noise = _noise(answer, batch)
@@ -127,8 +136,8 @@ def population_information(
 class _Batch:
     """Fresh inputs and targets, the targets whitened by their covariance given x, so that y|x ~ N(centre, I).
 
-    Inputs x (M, d_x), centre (M, d_y), target (M, S, d_y) = centre + residual, log_density (M, S) of the target, and
-    where the noise for the outputs comes from.
+    Inputs x (M, d_x), centre (M, d_y); of the first Q of them, the queries, target (Q, S, d_y) = centre + residual and
+    log_density (Q, S) of the target; and where the noise for the outputs comes from.
     """
 
     x: np.ndarray
@@ -139,50 +148,51 @@ class _Batch:
     stream: np.random.SeedSequence
 
 
-def _draw(pair: GaussianPair, inputs: int, draws: int, stream: np.random.SeedSequence) -> _Batch:
-    own, other = stream.spawn(2)
+def _draw(pair: GaussianPair, sizes: tuple[int, int, int], stream: np.random.SeedSequence) -> _Batch:
+    (inputs, queries, draws), (own, other) = sizes, stream.spawn(2)
     random, (d_x, d_y), cross = np.random.default_rng(own), pair.dims, pair.cross_covariance
     x = random.standard_normal((inputs, d_x))
-    residual = _antithetic(random, inputs, draws, d_y)
+    residual = _antithetic(random, queries, draws, d_y)
     root = cholesky(np.eye(d_y) - cross.T @ cross, "the covariance of the target given the input")
     centre = x @ solve_lower(root, cross.T).T
-    target = centre[:, None, :] + residual
+    target = centre[:queries, None, :] + residual
     # Y itself is standard normal: its density there, per unit of the whitened target.
     squared = np.sum((target @ root.T) ** 2, axis=2)
     log_density = float(np.sum(np.log(np.diagonal(root)))) - 0.5 * (squared + d_y * _LOG_TWO_PI)
     return _Batch(x, centre, residual, target, log_density, other)
 
 
-def _antithetic(random: np.random.Generator, inputs: int, draws: int, size: int) -> np.ndarray:
-    half = random.standard_normal((inputs, draws // 2, size))
+def _antithetic(random: np.random.Generator, count: int, draws: int, size: int) -> np.ndarray:
+    half = random.standard_normal((count, draws // 2, size))
     return np.concatenate([half, -half], axis=1)
 
 
-def _noise(answer: Law, batch: _Batch) -> Float[np.ndarray, "m s c"]:
+def _noise(answer: Law, batch: _Batch) -> Float[np.ndarray, "q s c"]:
     outputs = answer.mean_at(slice(0, 1)).shape[2]
-    inputs, draws, _ = batch.residual.shape
-    return _antithetic(np.random.default_rng(batch.stream), inputs, draws, outputs)
+    queries, draws, _ = batch.residual.shape
+    return _antithetic(np.random.default_rng(batch.stream), queries, draws, outputs)
 
 
-def _controls(pair: GaussianPair, batch: _Batch, noise: Float[np.ndarray, "m s c"]) -> Float[np.ndarray, "m f"]:
-    """Functions of the inputs and of the noises whose means are 0."""
-    explained = batch.x @ pair.cross_covariance
+def _controls(pair: GaussianPair, batch: _Batch, noise: Float[np.ndarray, "q s c"]) -> Float[np.ndarray, "q f"]:
+    """Functions of the queries and of the noises there whose means are 0."""
+    x = batch.x[: len(noise)]
+    explained = x @ pair.cross_covariance
     lengths = [
-        np.sum(batch.x**2, axis=1) - pair.dims[0],
+        np.sum(x**2, axis=1) - pair.dims[0],
         np.sum(explained**2, axis=1) - float(np.sum(pair.cross_covariance**2)),
         *(np.mean(np.sum(given**2, axis=2), axis=1) - given.shape[2] for given in (batch.residual, noise)),
     ]
     return np.column_stack([*lengths, explained])
 
 
-def _contributions(answer: Law, batch: _Batch, noise: Float[np.ndarray, "m s c"]) -> Float[np.ndarray, "4 t m"]:
-    """What each fresh input adds to the lower and upper averages of I(Z;X), then of I(Z;Y), at each time."""
-    inputs, draws, _ = noise.shape
-    rows = max(1, _PAIRS_AT_ONCE // (draws * inputs))
-    laws = [_law_at(answer, time, noise) for time in range(len(answer.times))]
+def _contributions(answer: Law, batch: _Batch, noise: Float[np.ndarray, "q s c"]) -> Float[np.ndarray, "4 t q"]:
+    """What each query adds to the lower and upper averages of I(Z;X), then of I(Z;Y), at each time."""
+    queries, draws, _ = noise.shape
+    rows = max(1, _PAIRS_AT_ONCE // (draws * len(batch.x)))
+    laws = [_law_at(answer, time, len(batch.x), noise) for time in range(len(answer.times))]
     blocks = []
-    for start in range(0, inputs, rows):
-        part = slice(start, min(start + rows, inputs))
+    for start in range(0, queries, rows):
+        part = slice(start, min(start + rows, queries))
         targets = _Targets.of(batch, part)
         blocks.append(np.stack([_information(law, targets, part) for law in laws], axis=1))
     return np.concatenate(blocks, axis=2)
@@ -190,7 +200,7 @@ def _contributions(answer: Law, batch: _Batch, noise: Float[np.ndarray, "m s c"]
 
 @dataclass(frozen=True)
 class _At:
-    """Law and draws at one time: mean (M, C), variance (M,), draws z (M, S, C), log p(z|x) less constants (M, S)."""
+    """Law and draws at one time: mean (M, C), variance (M,), draws z (Q, S, C), log p(z|x) less constants (Q, S)."""
 
     mean: Array
     variance: Array
@@ -198,11 +208,11 @@ class _At:
     log_own: Array
 
 
-def _law_at(answer: Law, time: int, noise: Float[np.ndarray, "m s c"]) -> _At:
+def _law_at(answer: Law, time: int, inputs: int, noise: Float[np.ndarray, "q s c"]) -> _At:
     chosen = slice(time, time + 1)
     mean, variance = answer.mean_at(chosen)[0], answer.variance_at(chosen)[0]
-    checks.shape("mean", mean, (len(noise), noise.shape[2]), "one row of outputs for each fresh input")
-    checks.shape("variance", variance, (len(noise),), "one variance for each fresh input")
+    checks.shape("mean", mean, (inputs, noise.shape[2]), "one row of outputs for each fresh input")
+    checks.shape("variance", variance, (inputs,), "one variance for each fresh input")
     checks.finite("mean", mean)
     checks.finite("variance", variance)
     xp = namespace(mean, variance)
@@ -211,9 +221,9 @@ def _law_at(answer: Law, time: int, noise: Float[np.ndarray, "m s c"]) -> _At:
             f"the output at time {answer.times[time]} has no variance at {int(xp.sum(variance <= 0))} fresh input(s): "
             "I(Z;X) is infinite there; end the times earlier, or give the ensemble noise or a ridge"
         )
-    host = xp.asarray(noise)
-    draws = mean[:, None, :] + xp.sqrt(variance)[:, None, None] * host
-    log_own = -0.5 * (noise.shape[2] * xp.log(variance)[:, None] + xp.sum(host**2, axis=2))
+    there, own = xp.asarray(noise), slice(0, len(noise))
+    draws = mean[own, None, :] + xp.sqrt(variance[own])[:, None, None] * there
+    log_own = -0.5 * (noise.shape[2] * xp.log(variance[own])[:, None] + xp.sum(there**2, axis=2))
     return _At(mean, variance, draws, log_own)
 
 
@@ -285,11 +295,11 @@ def _log_joint(logs: Float[Array, "b s m"], densities: Float[Array, "b s m"], ta
     return xp.log(xp.sum(xp.exp(logs - top[:, :, None]), axis=2)) + top
 
 
-def _controlled(values: Float[np.ndarray, "b 4 t m"], controls: Float[np.ndarray, "b m f"]) -> np.ndarray:
-    """Take from every value what the controls explain, with slopes fitted on the other batches; (4, T, all inputs)."""
+def _controlled(values: Float[np.ndarray, "b 4 t q"], controls: Float[np.ndarray, "b q f"]) -> np.ndarray:
+    """Take from every value what the controls explain, with slopes fitted on the other batches; (4, T, all queries)."""
     centred = values - np.mean(values, axis=3, keepdims=True)
-    moments = np.einsum("bmf,bmg->bfg", controls, controls)
-    products = np.einsum("bktm,bmf->bktf", centred, controls)
+    moments = np.einsum("bqf,bqg->bfg", controls, controls)
+    products = np.einsum("bktq,bqf->bktf", centred, controls)
     adjusted = []
     for batch, (value, control) in enumerate(zip(values, controls, strict=True)):
         moment, product = np.sum(moments, axis=0) - moments[batch], np.sum(products, axis=0) - products[batch]
@@ -299,10 +309,10 @@ def _controlled(values: Float[np.ndarray, "b 4 t m"], controls: Float[np.ndarray
 
 
 def _summary(times: Float[np.ndarray, " t"], values: Float[np.ndarray, "4 t n"]) -> PopulationInformation:
-    count, inputs = values.shape[1:]
+    count, queries = values.shape[1:]
     brackets = np.mean(values, axis=2).reshape(2, 2, count)
-    middle = 0.5 * (values[0::2] + values[1::2]).reshape(2 * count, inputs)
-    covariance = np.atleast_2d(np.cov(middle)) / inputs
+    middle = 0.5 * (values[0::2] + values[1::2]).reshape(2 * count, queries)
+    covariance = np.atleast_2d(np.cov(middle)) / queries
     for row, half in enumerate(0.5 * np.abs(brackets[:, 1] - brackets[:, 0])):
         shared = np.zeros((2, count))
         shared[row] = half
@@ -314,4 +324,4 @@ def _summary(times: Float[np.ndarray, " t"], values: Float[np.ndarray, "4 t n"])
         for bracket, error in zip(brackets, errors, strict=True)
     )
     shaped = covariance.reshape(2, count, 2, count)
-    return PopulationInformation(times, given, target, brackets[0], brackets[1], shaped, inputs)
+    return PopulationInformation(times, given, target, brackets[0], brackets[1], shaped, queries)
