@@ -5,14 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from scipy.special import gammainc
+from jaxtyping import Float, Int
 
-from ntkinfo.core.arrays import Array, namespace, to_numpy
+from ntkinfo.core import checks
+from ntkinfo.core.arrays import Array, to_numpy
+from ntkinfo.information.mixture_averages import LogRatios, by_component, controls_of, stratified
+from ntkinfo.information.mixture_draws import Pairs, draw_pairs, log_sums_of
+from ntkinfo.information.mixture_tiles import tiles_of
 
-PAIRS_AT_ONCE = 1 << 16  # keeps one block of exponents in a processor's cache
-ROUNDING = 1e-15  # of an average whose draws all agree; part of every standard error
-NOTHING = -1e300  # log of zero that stays finite under subtraction
+NEIGHBOURS = 8  # on either side, whose scatter sets how many draws a component gets
+NEAR = 0.9  # their share in it; the rest comes from all components
+SAFETY = 1.1  # a round is planned to come out this factor below the wanted standard error
+ROUNDS = 8
+STRATIFIED = "stratified Monte Carlo, antithetic, with control variates"
+LARGEST_ROUND = 4.0  # times all draws so far: the scatter from few draws is not to be trusted further
+
+
+@dataclass(frozen=True)
+class DrawUntil:
+    """Draw until a standard error is reached, more from components where that lowers it more.
+
+    Args:
+        standard_error: wanted of the information about the component, and about the label, in nats.
+        most: draws in all after which to stop all the same.
+
+    Raises:
+        ValueError: a standard error that is not above zero, fewer than 4 draws.
+    """
+
+    standard_error: float
+    most: int = 2_000_000
+
+    def __post_init__(self):
+        checks.positive("standard_error", self.standard_error)
+        checks.whole("most", self.most, least=4)
 
 
 @dataclass(frozen=True)
@@ -31,11 +57,15 @@ class SampledInformation:
         component: E log p(z|i) / p(z), the information about the component; also the multi-sample lower bound.
         others: E log p(z|i) / p(z|not i), the multi-sample upper bound; infinite for a single component.
         label: E log p(z|c_i) / p(z), the information about the label, or None without labels.
+        draws: how many draws were made in all.
+        method: how, in a few words; says so where a wanted standard error was not reached.
     """
 
     component: Sampled
     others: Sampled
     label: Sampled | None
+    draws: int = 0
+    method: str = STRATIFIED
 
 
 @dataclass(frozen=True)
@@ -78,15 +108,28 @@ def default_samples(components: int) -> int:
     return max(4, 2 * -(-3072 // components))
 
 
+def checked_samples(samples: int | DrawUntil | None, components: int) -> int | DrawUntil:
+    """A number of draws per component that comes in antithetic pairs, or a wanted standard error.
+
+    Raises:
+        ValueError: an odd number, or one below 4.
+    """
+    if samples is None:
+        return default_samples(components)
+    if not isinstance(samples, DrawUntil) and (samples < 4 or samples % 2):
+        raise ValueError(f"samples is {samples}; it must be even and at least 4 (draws come in antithetic pairs)")
+    return samples
+
+
 def sample_information(
     mean: Float[Array, "m C"],
     variance: Float[Array, " m"],
     weights: Float[Array, " m"],
     labels: Int[np.ndarray, " m"] | None,
-    samples: int,
+    samples: int | DrawUntil,
     random: np.random.Generator,
 ) -> SampledInformation:
-    """Stratified Monte Carlo: the same number of draws from every component, in antithetic pairs.
+    """Stratified Monte Carlo in antithetic pairs.
 
     Every average is of a log ratio in which the component's own log density cancels, so nothing is left to sample when
     the components are identical or far apart. Functions of the length of the noise, whose means are known, are control
@@ -95,19 +138,39 @@ def sample_information(
     Args:
         mean: centres of the components, (m, C).
         variance: their variances, (m,), all above zero.
-        weights: their probabilities, (m,), summing to one.
+        weights: their probabilities, (m,), all above zero, summing to one.
         labels: a class of each component, (m,), integers from 0; or None.
-        samples: draws per component, even and at least 4.
+        samples: draws per component, even and at least 4, the same for all; or a standard error to be reached: then the
+            first draws are `default_samples` each, and further ones go to the components in proportion to their weight
+            and the scatter of their neighbours (Neyman allocation). As a component's own draws have no part in how many
+            it gets, all draws are kept without bias (but for what stopping early at a chance small scatter adds).
         random: where the noise comes from.
 
     Returns:
         The averages with standard errors computed from pairs, within components.
 
     Fails when the variances span more than about 1e280 (overflow).
-    Source: theory §3 (b); Poole et al. 2019, "On variational bounds of mutual information", multi-sample bounds.
+    Source: theory §3 (b); Poole et al. 2019, "On variational bounds of mutual information", multi-sample bounds; Neyman
+    1934 for the allocation.
     """
-    logs = _draw(mean, variance, weights, labels, samples, random)
-    return _averages(logs, mean.shape[1], to_numpy(weights), np.log(to_numpy(variance)), labels)
+    log_sums = log_sums_of(mean, variance, weights, labels)
+    given = to_numpy(weights)
+    counts = _first_counts(samples, len(given))
+    pairs = draw_pairs(log_sums, counts, mean.shape[1], random)
+    law = _Law.of(mean, variance, given, labels)
+    result, ratios = _averages(pairs, law)
+    if not isinstance(samples, DrawUntil):
+        return result
+    for _ in range(ROUNDS):
+        if _error(result) <= samples.standard_error or result.draws >= samples.most:
+            break
+        counts = _further_counts(pairs, ratios, law, samples, _error(result))
+        pairs = pairs.joined(draw_pairs(log_sums, counts, mean.shape[1], random))
+        result, ratios = _averages(pairs, law)
+    text = f"to a standard error of {samples.standard_error:g}"
+    if _error(result) > samples.standard_error:
+        text = f"stopped at {result.draws} draws before the standard error of {samples.standard_error:g}"
+    return SampledInformation(result.component, result.others, result.label, result.draws, f"{result.method}, {text}")
 
 
 def sample_pointwise(
@@ -134,200 +197,99 @@ def sample_pointwise(
 
     Fails when and Source: as `sample_information`.
     """
-    logs = _draw(mean, variance, weights, labels, samples, random)
     given = to_numpy(weights)
-    ratios = _log_ratios(logs, given, labels)
-    controls = _controls(logs[0], mean.shape[1], np.log(to_numpy(variance)))
-    component = _by_component(ratios[0], given, controls)
-    label = (None, None) if ratios[2] is None else _by_component(ratios[2], given, controls)
+    counts = _first_counts(samples, len(given))
+    pairs = draw_pairs(log_sums_of(mean, variance, weights, labels), counts, mean.shape[1], random)
+    law = _Law.of(mean, variance, given, labels)
+    ratios = LogRatios.of(pairs, law.weights, law.labels)
+    controls = law.controls(pairs)
+    component = by_component(ratios.component, pairs.owner, given, controls)
+    label = (None, None) if ratios.label is None else by_component(ratios.label, pairs.owner, given, controls)
     return SampledPointwise(*component, *label)
 
 
-def _draw(
-    mean: Float[Array, "m C"],
-    variance: Float[Array, " m"],
-    weights: Float[Array, " m"],
-    labels: Int[np.ndarray, " m"] | None,
-    samples: int,
-    random: np.random.Generator,
-) -> list[Float[np.ndarray, "m s"]]:
-    """Squared noise, and the log sums of `_log_sums`, for every draw."""
-    xp = namespace(mean, variance, weights)
-    m, outputs = mean.shape
-    half = samples // 2
-    log_scale = xp.log(weights) - 0.5 * outputs * xp.log(variance)
-    membership = None if labels is None else xp.asarray(_one_hot(labels, to_numpy(mean).dtype))
-    rows = max(1, PAIRS_AT_ONCE // (2 * half * m))
-    parts = []
-    for start in range(0, m, rows):
-        part = np.arange(start, min(start + rows, m))
-        draws = random.standard_normal((len(part), half, outputs))
-        noise = xp.asarray(np.concatenate([draws, -draws], axis=1).astype(to_numpy(mean).dtype))
-        parts.append(_log_sums(part, noise, mean, variance, log_scale, membership))
-    return [np.concatenate([to_numpy(part[k]) for part in parts]) for k in range(len(parts[0]))]
+@dataclass(frozen=True)
+class _Law:
+    """What averages need to know of the mixture."""
+
+    outputs: int
+    weights: Float[np.ndarray, " m"]
+    log_variance: Float[np.ndarray, " m"]
+    labels: Int[np.ndarray, " m"] | None
+    order: Int[np.ndarray, " m"]  # in which neighbours in class, width and place follow each other
+
+    @classmethod
+    def of(cls, mean: Array, variance: Array, weights: np.ndarray, labels: np.ndarray | None) -> _Law:
+        host = to_numpy(variance)
+        order = tiles_of(to_numpy(mean), host, labels, 2 * NEIGHBOURS).order
+        return cls(mean.shape[1], weights, np.log(host), labels, order)
+
+    def controls(self, pairs: Pairs) -> Float[np.ndarray, "4 p"]:
+        return controls_of(pairs.squared_noise, pairs.owner, self.outputs, self.log_variance)
 
 
-def _one_hot(labels: Int[np.ndarray, " m"], dtype: np.dtype) -> Float[np.ndarray, "m K"]:
-    return (labels[:, None] == np.arange(int(labels.max()) + 1)[None, :]).astype(dtype)
+def _first_counts(samples: int | DrawUntil, components: int) -> Int[np.ndarray, " m"]:
+    each = default_samples(components) if isinstance(samples, DrawUntil) else samples
+    return np.full(components, each // 2)
 
 
-def _log_sums(
-    part: Int[np.ndarray, " b"],
-    noise: Float[Array, "b s C"],
-    mean: Float[Array, "m C"],
-    variance: Float[Array, " m"],
-    log_scale: Float[Array, " m"],
-    membership: Float[Array, "m K"] | None,
-) -> tuple[Array, ...]:
-    """Squared noise, and log of sum_{j≠i} w_j p_j(z) / p_i(z) over all j and over those with the label of i; (b, s)."""
-    xp = namespace(noise, mean, variance)
-    outputs = mean.shape[1]
-    squared_noise = xp.sum(noise * noise, axis=-1)
-    exponents = _exponents(part, noise, squared_noise, mean, variance, log_scale)
-    top = xp.max(exponents, axis=-1)
-    ratios = xp.exp(exponents - top[:, :, None])
-    top = top + 0.5 * squared_noise + 0.5 * outputs * xp.log(variance[part])[:, None]
-    sums = xp.log(xp.sum(ratios, axis=-1)) + top
-    if membership is None:
-        return squared_noise, sums
-    b, s, m = ratios.shape
-    by_label = xp.reshape(xp.matmul(xp.reshape(ratios, (b * s, m)), membership), (b, s, membership.shape[1]))
-    same = xp.sum(by_label * membership[part][:, None, :], axis=-1)
-    same = xp.where(same > 0, xp.log(xp.where(same > 0, same, 1.0)) + top, NOTHING)
-    return squared_noise, sums, same
+def _averages(pairs: Pairs, law: _Law) -> tuple[SampledInformation, LogRatios]:
+    ratios, controls = LogRatios.of(pairs, law.weights, law.labels), law.controls(pairs)
 
+    def average(values: Float[np.ndarray, "2 p"]) -> Sampled:
+        return Sampled(*stratified(values, pairs.owner, law.weights, controls))
 
-def _exponents(
-    part: Int[np.ndarray, " b"],
-    noise: Float[Array, "b s C"],
-    squared_noise: Float[Array, "b s"],
-    mean: Float[Array, "m C"],
-    variance: Float[Array, " m"],
-    log_scale: Float[Array, " m"],
-) -> Float[Array, "b s m"]:
-    """Return log w_j - C/2 log v_j - |z - mean_j|² / 2v_j at z = mean_i + sqrt(v_i) noise, with j = i left out.
-
-    |z - mean_j|² is v_i |noise|² + 2 sqrt(v_i) noise·(mean_i - mean_j) + |mean_i - mean_j|² with the differences formed
-    first, all in one matrix product: no digits are lost however far the means lie from zero.
-    """
-    xp = namespace(noise, mean, variance)
-    # (b, C, m): numpy runs fast along the last axis only when it is long.
-    difference = mean[part][:, :, None] - xp.asarray(mean.T)[None, :, :]
-    scale = (-0.5 / variance)[None, :]
-    constant = scale * xp.sum(difference * difference, axis=1) + log_scale[None, :]
-    own = xp.asarray(part[:, None] == np.arange(len(mean))[None, :])
-    constant = xp.where(own, NOTHING, constant)[:, None, :]
-    every = xp.broadcast_to(scale[:, None, :], constant.shape)
-    columns = xp.concatenate([difference * (2 * scale)[:, None, :], every, constant], axis=1)
-    own_variance = variance[part][:, None]
-    across = xp.sqrt(own_variance)[:, :, None] * noise
-    along = (own_variance * squared_noise)[:, :, None]
-    return xp.matmul(xp.concatenate([across, along, xp.ones_like(along)], axis=2), columns)
-
-
-def _averages(
-    logs: list[Float[np.ndarray, "m s"]],
-    outputs: int,
-    weights: Float[np.ndarray, " m"],
-    log_variance: Float[np.ndarray, " m"],
-    labels: Int[np.ndarray, " m"] | None,
-) -> SampledInformation:
-    controls = _controls(logs[0], outputs, log_variance)
-    component, others, label = _log_ratios(logs, weights, labels)
-    return SampledInformation(
-        _stratified(component, weights, controls),
-        Sampled(np.inf, 0.0) if others is None else _stratified(others, weights, controls),
-        None if label is None else _stratified(label, weights, controls),
+    result = SampledInformation(
+        average(ratios.component),
+        Sampled(np.inf, 0.0) if ratios.others is None else average(ratios.others),
+        None if ratios.label is None else average(ratios.label),
+        2 * len(pairs.owner),
     )
+    return result, ratios
 
 
-def _log_ratios(
-    logs: list[Float[np.ndarray, "m s"]], weights: Float[np.ndarray, " m"], labels: Int[np.ndarray, " m"] | None
-) -> tuple[Float[np.ndarray, "m s"], Float[np.ndarray, "m s"] | None, Float[np.ndarray, "m s"] | None]:
-    """Log p(z|i)/p(z), log p(z|i)/p(z|not i) (None for a single component), log p(z|c_i)/p(z) (None without labels)."""
-    log_weights = np.log(weights)[:, None]
-    everything = np.logaddexp(log_weights, logs[1])
-    others = np.log1p(-weights)[:, None] - logs[1] if len(weights) > 1 else None
-    if labels is None:
-        return -everything, others, None
-    class_weights = np.bincount(labels, weights=weights)[labels]
-    return -everything, others, np.logaddexp(log_weights, logs[2]) - np.log(class_weights)[:, None] - everything
+def _error(result: SampledInformation) -> float:
+    return max(result.component.standard_error, 0.0 if result.label is None else result.label.standard_error)
 
 
-def _controls(
-    squared_noise: Float[np.ndarray, "m s"], outputs: int, log_variance: Float[np.ndarray, " m"]
-) -> Float[np.ndarray, "4 m h"]:
-    """Functions of each pair's squared noise whose means are 0, alone and times the component's log width.
+def _further_counts(
+    pairs: Pairs, ratios: LogRatios, law: _Law, wanted: DrawUntil, error: float
+) -> Int[np.ndarray, " m"]:
+    """Pairs to draw from each component next, so that the standard error should come out as wanted."""
+    values = [given for given in (ratios.component, ratios.label) if given is not None]
+    need = law.weights * np.max([_scatter(given, pairs, law) for given in values], axis=0)
+    have = np.bincount(pairs.owner, minlength=len(law.weights))
+    so_far = float(len(pairs.owner))
+    largest = min(LARGEST_ROUND * so_far, 0.5 * wanted.most - so_far)
+    # What the neighbours' scatter predicts is brought to scale by what the draws so far came to.
+    goal = (wanted.standard_error / (SAFETY * error)) ** 2 * np.sum(need**2 / have)
+    low, high = 0.0, so_far + largest
+    for _ in range(40):
+        total = 0.5 * (low + high)
+        counts = _neyman(need, have, total)
+        reached = np.sum(need**2 / (have + counts)) <= goal or np.sum(counts) > largest
+        low, high = (low, total) if reached else (total, high)
+    return np.ceil(_neyman(need, have, high)).astype(np.int64)
 
-    The squared noise is chi-squared with C degrees of freedom: its excess over C, and the second Legendre polynomial of
-    its distribution function, which is bounded (the square of the excess has tails too heavy to fit slopes with).
+
+def _neyman(need: Float[np.ndarray, " m"], have: Int[np.ndarray, " m"], total: float) -> Float[np.ndarray, " m"]:
+    """Pairs to add where a share of `total` in proportion to the need is more than there are already."""
+    return np.maximum(total * need / np.sum(need) - have, 0.0)
+
+
+def _scatter(values: Float[np.ndarray, "2 p"], pairs: Pairs, law: _Law) -> Float[np.ndarray, " m"]:
+    """Deviation of a pair of each component, from its neighbours in class, width and place, and a little from all.
+
+    Not from its own pairs: how many draws it gets would then depend on them, and its average would be biased.
     """
-    squared = squared_noise[:, : squared_noise.shape[1] // 2]
-    place = 2 * gammainc(0.5 * outputs, 0.5 * squared) - 1
-    width = (log_variance - np.mean(log_variance))[:, None]
-    excess, curve = squared - outputs, 1.5 * place * place - 0.5
-    return np.stack([excess, excess * width, curve, curve * width])
-
-
-def _stratified(
-    values: Float[np.ndarray, "m s"], weights: Float[np.ndarray, " m"], controls: Float[np.ndarray, "4 m h"]
-) -> Sampled:
-    """Weighted average over components of the average over antithetic pairs, corrected by the control variates.
-
-    The variance is raised by one standard error of its own, which matters where few draws carry it.
-    """
-    corrected = _corrected_pairs(values, weights, controls)
-    half = corrected.shape[1]
-    means = np.mean(corrected, axis=1, keepdims=True)
-    value = float(np.sum(weights * means[:, 0]))
-    if not np.all(np.isfinite(corrected)):
-        return Sampled(value, np.inf)
-    squares = (weights[:, None] * (corrected - means)) ** 2 / (half * (half - 1))
-    variance = np.sum(squares) + np.sqrt(np.sum(squares * squares))
-    return Sampled(value, float(np.hypot(np.sqrt(variance), ROUNDING * (1 + abs(value)))))
-
-
-def _by_component(
-    values: Float[np.ndarray, "m s"], weights: Float[np.ndarray, " m"], controls: Float[np.ndarray, "4 m h"]
-) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    """Average over the pairs of each component alone, and its standard error."""
-    corrected = _corrected_pairs(values, weights, controls)
-    mean = np.mean(corrected, axis=1)
-    scatter = np.std(corrected, axis=1, ddof=1) / np.sqrt(corrected.shape[1])
-    return mean, np.hypot(scatter, ROUNDING * (1 + np.abs(mean)))
-
-
-def _corrected_pairs(
-    values: Float[np.ndarray, "m s"], weights: Float[np.ndarray, " m"], controls: Float[np.ndarray, "4 m h"]
-) -> Float[np.ndarray, "m h"]:
-    """Averages of antithetic pairs, less the part that the control variates explain.
-
-    The slopes of one half of the draws are fitted on the other half, so that the correction adds no bias.
-    """
-    m, half = controls.shape[1:]
-    pairs = 0.5 * (values[:, :half] + values[:, half:])
-    if not np.all(np.isfinite(pairs)):
-        return pairs
-    # Within a component there may be too few pairs to part; then the components themselves are parted.
-    parity = np.arange(half)[None, :] % 2 if half >= 8 else np.arange(m)[:, None] % 2
-    first = np.broadcast_to(parity == 0, (m, half))
-    return pairs - np.where(
-        first,
-        np.tensordot(_slopes(pairs, weights, controls, ~first), controls, 1),
-        np.tensordot(_slopes(pairs, weights, controls, first), controls, 1),
-    )
-
-
-def _slopes(
-    pairs: Float[np.ndarray, "m h"],
-    weights: Float[np.ndarray, " m"],
-    controls: Float[np.ndarray, "4 m h"],
-    chosen: Bool[np.ndarray, "m h"],
-) -> Float[np.ndarray, " 4"]:
-    """Least squares of the chosen pairs on their controls, both less their means within components."""
-    number = np.maximum(np.sum(chosen, axis=1, keepdims=True), 1)
-    scale = weights[:, None] * chosen
-    wanted = scale * (pairs - np.sum(pairs * chosen, axis=1, keepdims=True) / number)
-    columns = scale * (controls - np.sum(controls * chosen, axis=2, keepdims=True) / number)
-    columns = columns.reshape(len(controls), -1)
-    return np.linalg.lstsq(columns @ columns.T, columns @ wanted.ravel(), rcond=1e-12)[0]
+    error = by_component(values, pairs.owner, law.weights, law.controls(pairs))[1]
+    m = len(error)
+    if m == 1:
+        return error
+    squares = (error * error * np.bincount(pairs.owner, minlength=m))[law.order]
+    window = np.ones(min(2 * NEIGHBOURS, m - 1) + 1)
+    near = np.convolve(squares, window, "same") - squares
+    near = np.maximum(near, 0.0) / (np.convolve(np.ones(m), window, "same") - 1)
+    result = np.empty(m)
+    result[law.order] = np.sqrt(NEAR * near + (1 - NEAR) * (np.sum(squares) - squares) / (m - 1))
+    return result
