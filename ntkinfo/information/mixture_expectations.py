@@ -26,7 +26,6 @@ from ntkinfo.information.mixture_quadrature import (
     _Components,
     _root,
     _rule,
-    checked_weights,
     two_sum,
 )
 
@@ -92,9 +91,11 @@ def expected_log_density(
     checks.positive("tolerance", tolerance)
     if tolerance < SMALLEST_TOLERANCE:
         raise ValueError(f"tolerance is {tolerance}; expectations of log p allow no less than {SMALLEST_TOLERANCE}")
-    weights = checked_weights(weights, len(mean))
+    weights = np.full(len(mean), 1 / len(mean)) if weights is None else weights
     if not (np.all(variance > 0) and np.all(weights > 0)):
         raise ValueError("variance or weights hold values that are not above zero: log p is undefined or unused there")
+    if abs(float(np.sum(weights)) - 1) > 1e-9:
+        raise ValueError(f"weights sum to {float(np.sum(weights))}; they are probabilities: divide by their sum")
     _, first, index = np.unique(np.stack([mean, variance], axis=1), axis=0, return_index=True, return_inverse=True)
     index = index.reshape(-1)
     mass, std = np.bincount(index, weights=weights), np.sqrt(variance[first])

@@ -80,7 +80,7 @@ def pointwise_information(
         times: indices into `distribution.times`, or None for all of them.
         split: "train" or "test".
         seed: of the Monte Carlo draws that several outputs need; the same draws at every time.
-        samples: draws per input, even and at least 4; None for 32, or more for few inputs.
+        samples: draws per input, even and at least 4; None for 16, or more for few inputs.
         tolerance: error of the quadrature for one output; None for Monte Carlo there too.
         progress: shows where it is.
 

@@ -14,7 +14,7 @@ from ntkinfo.information.mixture_expectations import expected_log_density
 from ntkinfo.information.mixture_sampling import Sampled, default_samples, sample_pointwise, with_unseen
 from ntkinfo.information.noiseless import Noiseless, split_noiseless
 
-LEAST_SAMPLES = 32  # draws per input below which a standard error from one input's draws means little
+LEAST_SAMPLES = 16  # draws per input below which a standard error from one input's draws means little
 PAIRS_AT_ONCE = 1 << 17
 
 
@@ -66,8 +66,9 @@ def pointwise_output(
         variance: variance of every output there, (m,), zero or above.
         labels: class of each evaluation input, (m,), any integers; or None.
         seed: of the Monte Carlo draws.
-        samples: draws per input, even and at least 4; None for 32, or more for few inputs (about 6144 in all). The
-            standard error of one input comes from its own draws: with 32 it is itself known to a fifth or so.
+        samples: draws per input, even and at least 4; None for 16, or more for few inputs (about 6144 in all). The
+            standard error of one input comes from its own draws: with 16 it is itself known to a quarter or so. The
+            cost is proportional to samples · m² · C.
         tolerance: error of each expectation by the quadrature that is used for one output, at least 1e-11; None for
             Monte Carlo there too.
         resolution: standard deviations up to this count as no noise, and means of such inputs that lie this close to

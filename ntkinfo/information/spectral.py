@@ -15,7 +15,8 @@ from ntkinfo.core.linear_algebra import NotDefiniteError
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.information.provenance import TIME_UNITS, provenance
-from ntkinfo.information.spectral_terms import SPECTRAL_QUANTITIES, Problem, Split, in_eigenbasis
+from ntkinfo.information.spectral_problem import Problem, Split, in_eigenbasis
+from ntkinfo.information.spectral_terms import SPECTRAL_QUANTITIES
 from ntkinfo.training.output_distribution import OutputDistribution
 
 __all__ = ["SPECTRAL_QUANTITIES", "spectral_contributions"]

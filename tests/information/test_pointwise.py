@@ -336,3 +336,5 @@ def test_bad_indices():
         pointwise_information(law, split="validation")
     with pytest.raises(ValueError, match="above zero"):
         expected_log_density(np.zeros(2), np.array([1.0, 0]))
+    with pytest.raises(ValueError, match="divide by their sum"):
+        expected_log_density(np.zeros(2), np.ones(2), np.ones(2))
