@@ -14,39 +14,24 @@ because f_t(x') given f_t(X) has the covariance that f_0(x') has given f_0(X), a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-from jaxtyping import Float
-
 from ntkinfo.core.arrays import Array, float64, namespace
-from ntkinfo.core.linear_algebra import (
-    Factored,
-    cholesky,
-    gaussian_relative_entropy,
-    inverse_definite,
-    solve_lower,
-)
+from ntkinfo.core.linear_algebra import cholesky, inverse_definite, solve_lower
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Estimate
-from ntkinfo.kernels.records import CrossBlocks, SquareBlocks
+from ntkinfo.information.evaluation_space import ExtraInputs, dense_prior, evaluation_space
+from ntkinfo.information.function_space import over_modes, relative_entropy_noisy
 from ntkinfo.training.output_distribution import OutputDistribution
 from ntkinfo.training.procedures import Procedure
 from ntkinfo.training.time_factors import factor, quadratic_form
 
-_TABLE_ELEMENTS = 500_000
-
-
-@dataclass(frozen=True)
-class ExtraInputs:
-    """Kernels of e inputs beyond the training inputs: with the training inputs, and with themselves."""
-
-    cross: CrossBlocks
-    square: SquareBlocks
-
 
 def function_space(
-    distribution: OutputDistribution, extra: ExtraInputs | None = None, progress: Track = silent
+    distribution: OutputDistribution,
+    extra: ExtraInputs | None = None,
+    progress: Track = silent,
+    *,
+    tolerance: float = 1e-6,
+    limit: int | None = None,
 ) -> Estimate:
     """KL(p(f_t(X_e)) ‖ p(f_0(X_e))) in nats at every time, summed over the outputs; X_e are training and extra inputs.
 
@@ -55,25 +40,24 @@ def function_space(
     Args:
         distribution: the law of the outputs over time.
         extra: kernels of further inputs, or None for the training inputs alone.
-        progress: shown where every time needs a dense factor: with noisy targets or gradient noise.
+        progress: shown where a time needs dense factors: with noisy targets or gradient noise.
+        tolerance: of the interpolation between times that noise makes necessary, relative above one nat and absolute
+            below.
+        limit: most times at which dense factors are computed; None for as many as the tolerance takes.
 
     Returns:
-        (T,); infinite where training has left no variance. Its error measures the conditioning of the prior.
+        (T,); infinite where training has left no variance. Its error measures the conditioning of the prior and, with
+        noise, the interpolation between times.
 
     Raises:
         NotDefiniteError: the prior covariance of the inputs is singular to rounding.
-        ValueError: extra inputs together with noise.
 
     Source: theory §5.1.
     """
     with float64():
         if not distribution.summed.is_noisy:
             return _noise_free(distribution, extra)
-        if extra is not None:
-            raise ValueError(
-                "extra inputs are not supported together with target_noise_variance or temperature; leave them out"
-            )
-        return _noisy(distribution, progress)
+        return relative_entropy_noisy(evaluation_space(distribution, extra), tolerance, limit, progress)
 
 
 def linear_model(distribution: OutputDistribution) -> Estimate:
@@ -94,17 +78,10 @@ def linear_model(distribution: OutputDistribution) -> Estimate:
     with float64():
         weights = 0.5 * values * xp.sum(law.targets**2, axis=1)
         noisy = summed.target_noise_variance > 0
-        spread = _over_modes(lambda t: _noisy_stretch(law, t) if noisy else _stretch(summed, values, t), law)
-        quadratic = _over_modes(lambda t: summed.filter(values, t) ** 2 * weights[None, :], law)
+        spread = over_modes(lambda t: _noisy_stretch(law, t) if noisy else _stretch(summed, values, t), law)
+        quadratic = over_modes(lambda t: summed.filter(values, t) ** 2 * weights[None, :], law)
         value = quadratic + law.n_outputs * spread
     return Estimate(value, 1e-15 * len(values) * xp.abs(xp.where(xp.isfinite(value), value, 0.0)), "exact", "spectrum")
-
-
-def _over_modes(terms: Callable[[Array], Array], law: OutputDistribution) -> Float[Array, " t"]:
-    """Sum terms (t, n) over the modes, for runs of times that keep the table small."""
-    xp, times = namespace(law.eigenvalues), law.internal_times
-    rows = max(1, _TABLE_ELEMENTS // len(law.eigenvalues))
-    return xp.concatenate([xp.sum(terms(times[k : k + rows]), axis=1) for k in range(0, len(times), rows)])
 
 
 def _stretch(summed: Procedure, values: Array, times: Array) -> Array:
@@ -136,7 +113,7 @@ def _noise_free(law: OutputDistribution, extra: ExtraInputs | None) -> Estimate:
     values, times, xp = law.eigenvalues, law.internal_times, namespace(law.eigenvalues)
     moving = law.moving
     chosen, targets = values[moving], law.targets[moving]
-    prior = _dense_prior(law)[moving, moving]
+    prior = dense_prior(law)
     learn = targets @ targets.T + law.n_outputs * prior
     inverse = inverse_definite(prior, "the prior covariance of the training inputs")
     residue = float(xp.max(xp.abs(xp.einsum("jk,jk->j", inverse, prior) - 1)))
@@ -146,7 +123,7 @@ def _noise_free(law: OutputDistribution, extra: ExtraInputs | None) -> Estimate:
         moved = _moved(law, extra, moving, inverse) * learn
         quadratic = quadratic + quadratic_form(factors, moved, xp.ones((len(chosen), 1)))
     quadratic = 0.5 * quadratic[:, 0]
-    rest = _over_modes(lambda some: _contraction(law.summed, chosen, some), law)
+    rest = over_modes(lambda some: _contraction(law.summed, chosen, some), law)
     value = quadratic + law.n_outputs * rest
     error = residue * xp.where(xp.isfinite(value), xp.abs(quadratic), 0.0)
     return Estimate(value, error, "lower bound", "closed form in the eigenbasis")
@@ -162,28 +139,3 @@ def _moved(law: OutputDistribution, extra: ExtraInputs, moving: slice, inverse: 
     lower = cholesky((spread + spread.T) / 2, "the covariance of the extra inputs given the training inputs")
     shift = solve_lower(lower, gain * law.eigenvalues[moving][None, :] - tangent)
     return shift.T @ shift
-
-
-def _noisy(law: OutputDistribution, progress: Track) -> Estimate:
-    """One Cholesky factor a time, in the eigenbasis."""
-    values, summed, xp = law.eigenvalues, law.summed, namespace(law.eigenvalues)
-    moving = law.moving
-    chosen, targets = values[moving], law.targets[moving]
-    prior = _dense_prior(law)[moving, moving]
-    start = Factored(cholesky(prior, "the prior covariance of the training inputs"))
-    result = []
-    for index in progress(range(len(law.times)), "relative entropy in function space", len(law.times)):
-        time = law.internal_times[index : index + 1]
-        residual, g = summed.residual(chosen, time)[0], summed.filter(chosen, time)[0]
-        noise = summed.target_noise_variance * (chosen * g) ** 2
-        if summed.temperature > 0:
-            noise = noise + summed.temperature * chosen * summed.injected_variance(chosen, time)[0]
-        covariance = residual[:, None] * prior * residual[None, :] + xp.diag(noise)
-        now = Factored(cholesky(covariance, f"the covariance at time {law.times[index]:g}"))
-        result.append(gaussian_relative_entropy((chosen * g)[:, None] * targets, now, start))
-    value = xp.stack(result)
-    return Estimate(value, start.rounding * xp.abs(value), "lower bound", "Cholesky")
-
-
-def _dense_prior(law: OutputDistribution) -> Array:
-    return law.prior if law.prior.ndim == 2 else namespace(law.prior).diag(law.prior)

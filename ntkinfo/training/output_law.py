@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ntkinfo.training.output_distribution import OutputDistribution
 
 _CHUNK_ELEMENTS = 1_000_000
+ROUNDING = 32 * float(np.finfo(np.float64).eps)
 
 
 class OutputLaw(ABC):
@@ -110,6 +111,14 @@ class OutputLaw(ABC):
         """Bound on the error that truncating the time factorisation puts into `variance`."""
         with float64():
             return self._variance_error()
+
+    @property
+    def log_variance_error(self) -> Float[Array, "t p"]:
+        """Bound on the error of the logarithm of the variance, by truncation and rounding; 0 where that is −∞."""
+        xp, variance = self._xp, self.variance
+        with float64():
+            error = self.variance_error + ROUNDING * self.initial_variance[None, :]
+            return xp.where(variance > 0, error / xp.where(variance > 0, variance, 1.0), 0.0)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

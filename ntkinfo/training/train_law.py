@@ -10,7 +10,7 @@ import scipy.spatial
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import Array, float64, namespace
-from ntkinfo.training.output_law import OutputLaw
+from ntkinfo.training.output_law import ROUNDING, OutputLaw
 from ntkinfo.training.time_factors import LinearForm, TimeFactors, factor, quadratic_form
 
 if TYPE_CHECKING:
@@ -104,7 +104,9 @@ class TrainLaw(OutputLaw):
             weights = (matrix * self._vectors.T)[chosen]
             crossed = self._factors.linear(xp.ones((weights.shape[0], 1)), weights).at(slice(None))[:, :, 0]
             total = xp.sum(weights, axis=0)[None, :] - 2 * scale * crossed + scale**2 * self._scaled_variance
-            return xp.maximum(total, 0.0)
+            # Before the first step nothing is learned; the three terms would cancel to rounding only.
+            begun = law.summed.filter(law.eigenvalues[-1:], law.internal_times) != 0
+            return xp.where(begun, xp.maximum(total, 0.0), 0.0)
 
     def label_noise_variance(self):
         """Variance of the mean over targets from N(0, I)."""
@@ -112,6 +114,21 @@ class TrainLaw(OutputLaw):
         with float64():
             trained = law.eigenvalues[None, :] * law.summed.filter(law.eigenvalues, law.internal_times)
             return trained**2 @ self._vectors.T**2
+
+    @property
+    def log_variance_error(self):
+        """As in `OutputLaw`, from the scaled form where nothing but decaying residuals carries variance."""
+        xp, form = self._xp, self._scaled_variance
+        if self._distribution.summed.is_noisy:
+            return super().log_variance_error
+        with float64():
+            error = self._scaled_variance_error + ROUNDING * self.initial_variance[None, :]
+            relative = xp.where(form > 0, error / xp.where(form > 0, form, 1.0), 0.0)
+            # The slowest decay is as exact as its eigenvalue, whose error is relative to the largest.
+            values = self._distribution.eigenvalues
+            slowest = values[self._moving][0]
+            drift = xp.abs(self._log_scale) * ROUNDING * (values[-1] / xp.where(slowest > 0, slowest, 1.0))
+            return relative + drift[:, None]
 
     def _unclipped(self):
         return self._scaled_variance
@@ -148,14 +165,17 @@ class TrainLaw(OutputLaw):
         return self._vectors[:, chosen] @ self._distribution.targets[chosen]
 
     def _variance_error(self):
+        return self._scaled_variance_error * self._xp.exp(2 * self._log_scale)[:, None]
+
+    @property
+    def _scaled_variance_error(self):
         xp = self._xp
         law = self._distribution
         if law.prior.ndim == 1:
             return xp.zeros_like(self._scaled_variance)
         spread = self._factors.error * xp.sqrt(xp.maximum(law.prior_variance[self._moving], 0.0))
         reach = (spread @ xp.abs(self._vectors.T[self._moving]))[None, :]
-        bound = 2 * xp.sqrt(xp.maximum(self._scaled_variance, 0.0)) * reach + reach**2
-        return bound * xp.exp(2 * self._log_scale)[:, None]
+        return 2 * xp.sqrt(xp.maximum(self._scaled_variance, 0.0)) * reach + reach**2
 
     def _covariance(self, time):
         law, xp = self._distribution, self._xp

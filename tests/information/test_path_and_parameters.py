@@ -71,6 +71,14 @@ def test_linear_model_with_noisy_targets_equals_dense_algebra():
     assert value[0] == pytest.approx(value[1], rel=1e-9)
 
 
+def extra_inputs(model, count):
+    """Kernels of the first test inputs."""
+    n, new = model.n, slice(model.n, model.n + count)
+    k, t = model.start @ model.start.T, model.jacobian @ model.jacobian.T
+    cross = CrossBlocks(k[new, :n], t[new, :n], np.diag(k)[new].copy(), np.diag(t)[new].copy())
+    return ExtraInputs(cross, SquareBlocks(k[new, new], t[new, new]))
+
+
 @pytest.mark.parametrize("extra", [0, 4])
 @pytest.mark.parametrize("ridge", [0.0, 0.4])
 def test_function_space_equals_two_dense_gaussians(extra, ridge):
@@ -81,10 +89,7 @@ def test_function_space_equals_two_dense_gaussians(extra, ridge):
     start = (model.start @ model.start.T)[rows, rows]
     blocks = None
     if extra:
-        new = slice(n, n + extra)
-        k, t = model.start @ model.start.T, model.jacobian @ model.jacobian.T
-        cross = CrossBlocks(k[new, :n], t[new, :n], np.diag(k)[new].copy(), np.diag(t)[new].copy())
-        blocks = ExtraInputs(cross, SquareBlocks(k[new, new], t[new, new]))
+        blocks = extra_inputs(model, extra)
     got = function_space(law, blocks)
     for index, time in enumerate(TIMES):
         mean, covariance, _ = model.law(model.flow(time, ridge))
@@ -93,14 +98,23 @@ def test_function_space_equals_two_dense_gaussians(extra, ridge):
         assert got.standard_error[index] < 1e-9
 
 
-def test_function_space_with_noise_equals_two_dense_gaussians():
-    model = RandomFeatures()
-    procedure = GradientFlow(ridge=0.2, target_noise_variance=0.1, temperature=0.3)
+@pytest.mark.parametrize("extra", [0, 4])
+def test_function_space_with_noise_equals_two_dense_gaussians(extra):
+    model, ridge, noise, temperature = RandomFeatures(), 0.2, 0.1, 0.3
+    procedure = GradientFlow(ridge=ridge, target_noise_variance=noise, temperature=temperature)
     law = output_distribution(model.blocks, model.data, procedure, TIMES)
-    got = function_space(law)
+    got = function_space(law, extra_inputs(model, extra) if extra else None)
+    rows = slice(None, model.n + extra)
+    start = (model.start @ model.start.T)[rows, rows]
+    drift = model.jacobian[: model.n].T @ model.jacobian[: model.n] + ridge * np.eye(model.parameters)
+    values, vectors = np.linalg.eigh(drift)
     for index, time in enumerate(TIMES):
-        wanted = gaussian_relative_entropy(law.train.mean[index], law.train.covariance(time), model.blocks.train.nngp)
+        mean, covariance, step = model.law(model.flow(time, ridge))
+        spread = vectors * (temperature * -np.expm1(-2 * values * time) / values) @ vectors.T
+        covariance = covariance + noise * step @ step.T + model.jacobian @ spread @ model.jacobian.T
+        wanted = gaussian_relative_entropy(mean[rows], covariance[rows, rows], start)
         assert got.value[index] == pytest.approx(wanted, abs=1e-9)
+        assert got.standard_error[index] < 1e-9
     with pytest.raises(ValueError, match="temperature"):
         linear_model(law)
 

@@ -1,0 +1,131 @@
+"""I(Z;D|X) of all the outputs on a set of inputs together: exact under a label model, and its bound, over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from ntkinfo.core.arrays import Array, float64, namespace
+from ntkinfo.core.linear_algebra import (
+    Factored,
+    cholesky,
+    gaussian_relative_entropy,
+    solve_lower,
+)
+from ntkinfo.core.progress import Track, silent
+from ntkinfo.core.records import Estimate
+from ntkinfo.information.evaluation_space import evaluation_space
+from ntkinfo.information.function_space import information_labels_function_space, relative_entropy_noisy
+from ntkinfo.information.label_model import LabelModel
+from ntkinfo.information.parameters import function_space
+from ntkinfo.information.time_interpolation import distinct_times, over_time
+from ntkinfo.training.held_out_law import HeldOutLaw, Moments
+from ntkinfo.training.output_law import OutputLaw
+
+
+@dataclass(frozen=True)
+class JointInformation:
+    """What the outputs on all the inputs together say about the training set, in nats at every time.
+
+    Args:
+        labels: (T,), I(Z; Y_train | X) under the label model, exact; None without a model.
+        relative_entropy: (T,), KL between the joint laws now and at the start, with the targets that there are.
+            Averaged over training sets it bounds the information from above.
+    """
+
+    labels: Estimate | None
+    relative_entropy: Estimate
+
+
+def information_joint(
+    law: OutputLaw,
+    model: LabelModel | None = None,
+    *,
+    tolerance: float = 1e-6,
+    limit: int | None = None,
+    progress: Track = silent,
+) -> JointInformation:
+    """½ C log det(I + cov_t⁻¹ Θ_* A_t S A_t Θ_*ᵀ) and the joint relative entropy to the start, at every time.
+
+    Both come from the same factors at the times that serve as nodes; on the training inputs without noise they have
+    forms of their own (`information_labels_function_space`, `function_space`), which stay exact however far training
+    has gone.
+
+    Args:
+        law: of the outputs at p inputs: `distribution.train`, `.test` or `.at(inputs)`.
+        model: of the training targets, or None for the relative entropy alone.
+        tolerance: of the interpolation between times, relative above one nat and absolute below.
+        limit: most times at which factors of p×p matrices are computed; None for as many as the tolerance takes.
+        progress: counts them.
+
+    Returns:
+        Values over time; errors are the interpolation's, measured at held-out times, and the conditioning's.
+
+    Raises:
+        NotDefiniteError: a covariance is singular to rounding: inputs repeat, or nearly so for this network.
+        ValueError: the kernels among the inputs cannot be computed, or a labels' covariance that does not fit.
+
+    Source: theory §4; the bound: Shwartz-Ziv & Alemi 2019.
+    """
+    distribution = law.distribution
+    if isinstance(law, HeldOutLaw):
+        return _held_out(law, model, tolerance, limit, progress)
+    options = {"tolerance": tolerance, "limit": limit, "progress": progress}
+    labels = None if model is None else information_labels_function_space(distribution, model, **options)
+    if not distribution.summed.is_noisy:
+        bound = function_space(distribution)
+    else:
+        with float64():
+            bound = relative_entropy_noisy(evaluation_space(distribution, None), tolerance, limit, progress)
+    # Of the inputs alone it is the value itself; that it bounds the parameters from below is another matter.
+    return JointInformation(labels, Estimate(bound.value, bound.standard_error, "exact", bound.method))
+
+
+def _held_out(
+    law: HeldOutLaw, model: LabelModel | None, tolerance: float, limit: int | None, progress: Track
+) -> JointInformation:
+    distribution, xp = law.distribution, namespace(law.initial_variance)
+    with float64():
+        teacher = None if model is None else model.teacher(distribution)
+        start = Factored(cholesky(law.moments(0.0).initial, "the initial covariance"))
+
+        def evaluate(time: float) -> np.ndarray:
+            moments = law.moments(time)
+            now = Factored(cholesky(moments.covariance, f"the covariance at time {time:g}"))
+            mean = moments.coefficients.T @ distribution.targets
+            bound = float(gaussian_relative_entropy(mean, now, start))
+            if model is None:
+                return np.array([bound])
+            return np.array([bound, 0.5 * law.n_outputs * _gain(now, _signal(moments, model, teacher))])
+
+        times, smooth = distinct_times(distribution)
+        label = f"joint information of {law.n_inputs} outputs"
+        part = over_time(
+            evaluate, times, smooth=smooth, tolerance=tolerance, limit=limit, progress=progress, label=label
+        )
+        error = part.error + start.rounding * np.abs(part.value)
+        columns = [
+            Estimate(xp.asarray(part.value[:, k]), xp.asarray(error[:, k]), "exact", f"Cholesky, {part.method}")
+            for k in range(part.value.shape[1])
+        ]
+    return JointInformation(columns[1] if model is not None else None, columns[0])
+
+
+def _signal(moments: Moments, model: LabelModel, teacher: Array | None) -> Float[Array, "p p"]:
+    """Covariance of the mean over targets drawn from the model."""
+    coefficients = moments.coefficients
+    signal = moments.explained if teacher is None else coefficients.T @ (teacher @ coefficients)
+    if model.noise_variance == 0:
+        return signal
+    return signal + model.noise_variance * (coefficients.T @ coefficients)
+
+
+def _gain(now: Factored, signal: Float[Array, "p p"]) -> float:
+    """Log det(I + cov⁻¹ M) with M symmetric positive semidefinite, by a factor of I + L⁻¹ M L⁻ᵀ."""
+    xp = namespace(signal)
+    half = solve_lower(now.lower, signal)
+    inner = solve_lower(now.lower, half.T)
+    identity = xp.eye(inner.shape[0], dtype=inner.dtype)
+    return float(Factored(cholesky(identity + (inner + inner.T) / 2)).log_determinant)
