@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -66,6 +66,11 @@ class SampledInformation:
     label: Sampled | None
     draws: int = 0
     method: str = STRATIFIED
+
+    def allowing_for_unseen(self, gap: float) -> SampledInformation:
+        """The same with `with_unseen` added to the standard errors of `component` and `label`."""
+        label = None if self.label is None else with_unseen(self.label, gap, self.draws)
+        return replace(self, component=with_unseen(self.component, gap, self.draws), label=label)
 
 
 @dataclass(frozen=True)
@@ -170,7 +175,7 @@ def sample_information(
     text = f"to a standard error of {samples.standard_error:g}"
     if _error(result) > samples.standard_error:
         text = f"stopped at {result.draws} draws before the standard error of {samples.standard_error:g}"
-    return SampledInformation(result.component, result.others, result.label, result.draws, f"{result.method}, {text}")
+    return replace(result, method=f"{result.method}, {text}")
 
 
 def sample_pointwise(

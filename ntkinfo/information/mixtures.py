@@ -13,7 +13,7 @@ from ntkinfo.core.records import Estimate
 from ntkinfo.information.mixture_bounds import pairwise_information
 from ntkinfo.information.mixture_quadrature import entropy_quadrature
 from ntkinfo.information.mixture_quadrature_plane import entropy_quadrature_plane, work_on_plane
-from ntkinfo.information.mixture_sampling import default_samples, sample_information, with_unseen
+from ntkinfo.information.mixture_sampling import DrawUntil, checked_samples, sample_information
 
 METHODS = ("auto", "quadrature", "monte carlo")
 MOST_WORK = 1_000_000  # cells that quadrature of two outputs may need under "auto", about 5 seconds
@@ -41,7 +41,7 @@ def mixture_entropy(
     *,
     method: str = "auto",
     tolerance: float = 1e-9,
-    samples: int | None = None,
+    samples: int | DrawUntil | None = None,
     seed: int = 0,
 ) -> MixtureEntropy:
     """Differential entropy of a Gaussian mixture in nats, with the pairwise bounds.
@@ -53,7 +53,8 @@ def mixture_entropy(
         method: "quadrature" (one or two outputs), "monte carlo", or "auto": quadrature for one output, and for two
             where it takes a few seconds at most; otherwise the `method` of the value says why not.
         tolerance: absolute error of the quadrature, at least 1e-13 for one output and 1e-12 for two.
-        samples: Monte Carlo draws per component, even and at least 4; None for about 6144 in all.
+        samples: Monte Carlo draws per component, even and at least 4; None for about 6144 in all; `DrawUntil` to draw
+            until a wanted standard error is reached (the `method` of the value says if it was not).
         seed: of those draws.
 
     Returns:
@@ -68,8 +69,7 @@ def mixture_entropy(
     """
     mean, variance, weights = _checked(mean, variance, weights)
     checks.choice("method", method, METHODS)
-    if samples is not None and (samples < 4 or samples % 2):
-        raise ValueError(f"samples is {samples}; it must be even and at least 4 (draws come in antithetic pairs)")
+    samples = checked_samples(samples, len(mean))
     outputs = mean.shape[1]
     if method == "quadrature" and outputs > 2:
         raise ValueError(f"mean has {outputs} outputs and quadrature is for one or two; use method='monte carlo'")
@@ -93,7 +93,7 @@ def _objection(mean: Float[Array, "m C"], variance: Float[Array, " m"], method: 
     if method == "quadrature" or outputs == 1:
         return None
     work = work_on_plane(to_numpy(mean), to_numpy(variance), tolerance)
-    return None if work <= MOST_WORK else f"quadrature would need {work:.1g} cells, with {MOST_WORK:.1g} allowed"
+    return None if work <= MOST_WORK else f"quadrature would need {work:.2g} cells, with {MOST_WORK:.2g} allowed"
 
 
 def _quadrature(
@@ -130,14 +130,12 @@ def _monte_carlo(
     weights: Float[Array, " m"],
     component: float,
     lower: float,
-    samples: int | None,
+    samples: int | DrawUntil,
     seed: int,
 ) -> Estimate:
     """The components' own entropy is known: only the information about the component is sampled."""
-    samples = default_samples(len(mean)) if samples is None else samples
-    sampled = sample_information(mean, variance, weights, None, samples, np.random.default_rng(seed)).component
+    drawn = sample_information(mean, variance, weights, None, samples, np.random.default_rng(seed))
     gap = float(-np.sum(to_numpy(weights) * np.log(to_numpy(weights)))) - lower
-    sampled = with_unseen(sampled, gap, samples * len(mean))
-    rounding = 1e-15 * abs(component)
-    method = "stratified Monte Carlo, antithetic, with control variates"
-    return Estimate(component + sampled.value, float(np.hypot(sampled.standard_error, rounding)), "Monte Carlo", method)
+    sampled = drawn.allowing_for_unseen(gap).component
+    error = float(np.hypot(sampled.standard_error, 1e-15 * abs(component)))
+    return Estimate(component + sampled.value, error, "Monte Carlo", drawn.method)

@@ -12,11 +12,13 @@ from ntkinfo.core.arrays import Array, namespace, to_numpy
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.mixture_bounds import pairwise_information
 from ntkinfo.information.mixture_sampling import (
+    STRATIFIED,
+    DrawUntil,
     Sampled,
     SampledInformation,
+    checked_samples,
     default_samples,
     sample_information,
-    with_unseen,
 )
 from ntkinfo.information.noiseless import Noiseless, discrete_entropy, discrete_information, split_noiseless
 from ntkinfo.information.output_quadrature import informations, objection
@@ -74,7 +76,7 @@ def information_input(
     variance: Float[Array, " m"],
     *,
     seed: int = 0,
-    samples: int | None = None,
+    samples: int | DrawUntil | None = None,
     tolerance: float | None = 1e-9,
     resolution: float = 0.0,
 ) -> InputInformation:
@@ -85,7 +87,8 @@ def information_input(
         variance: variance of every output there, (m,), zero or above.
         seed: of the Monte Carlo draws; the same seed at every time gives smooth curves.
         samples: draws per input, even and at least 4; None for about 6144 in all; 0 for none (one output only), which
-            leaves the multi-sample bounds out.
+            leaves the multi-sample bounds out. `DrawUntil` draws until a wanted standard error is reached among the
+            inputs with noise, at a different number of draws at each time.
         tolerance: absolute error of the quadrature that is used for one output, and for two where it takes less than
             about half a second or less than the sampling; None for Monte Carlo there too.
         resolution: standard deviations up to this count as no noise, and means of such inputs that lie this close to
@@ -114,7 +117,7 @@ def information_target(
     labels: Int[Array, " m"],
     *,
     seed: int = 0,
-    samples: int | None = None,
+    samples: int | DrawUntil | None = None,
     tolerance: float | None = 1e-9,
     resolution: float = 0.0,
 ) -> TargetInformation:
@@ -150,7 +153,7 @@ def information_output(
     labels: Int[Array, " m"] | None,
     *,
     seed: int = 0,
-    samples: int | None = None,
+    samples: int | DrawUntil | None = None,
     tolerance: float | None = 1e-9,
     resolution: float = 0.0,
 ) -> tuple[InputInformation, TargetInformation | None]:
@@ -203,7 +206,9 @@ class _Noisy:
     sampled: SampledInformation | None
 
 
-def _checked(mean: Array, variance: Array, labels: Array | None, samples: int | None, tolerance: float | None) -> int:
+def _checked(
+    mean: Array, variance: Array, labels: Array | None, samples: int | DrawUntil | None, tolerance: float | None
+) -> int | DrawUntil:
     checks.shape("mean", mean, (None, None), "one row of outputs for each evaluation input")
     if mean.shape[0] == 0 or mean.shape[1] == 0:
         raise ValueError(f"mean has shape {tuple(mean.shape)}; at least one input and one output are needed")
@@ -218,19 +223,17 @@ def _checked(mean: Array, variance: Array, labels: Array | None, samples: int | 
         )
     if labels is not None:
         checks.shape("labels", labels, (mean.shape[0],), "one class for each evaluation input")
-    if samples is None:
-        return default_samples(mean.shape[0])
-    if samples == 0 and (mean.shape[1] > 1 or tolerance is None):
+    if samples != 0:
+        return checked_samples(samples, mean.shape[0])
+    if mean.shape[1] > 1 or tolerance is None:
         raise ValueError("samples is 0, which is possible for one output with a quadrature tolerance only")
-    if samples != 0 and (samples < 4 or samples % 2):
-        raise ValueError(f"samples is {samples}; it must be even and at least 4 (draws come in antithetic pairs), or 0")
-    return samples
+    return 0
 
 
 def _noisy_information(
     split: Noiseless,
     classes: Int[np.ndarray, " m"] | None,
-    samples: int,
+    samples: int | DrawUntil,
     tolerance: float | None,
     random: np.random.Generator,
 ) -> _Noisy:
@@ -241,9 +244,7 @@ def _noisy_information(
     bounds = pairwise_information(mean, variance, weights, labels)
     sampled = sample_information(mean, variance, weights, labels, samples, random) if samples else None
     if sampled is not None:
-        gap, draws = float(np.log(len(mean))) - bounds.lower, samples * len(mean)
-        label = None if sampled.label is None else with_unseen(sampled.label, gap, draws)
-        sampled = SampledInformation(with_unseen(sampled.component, gap, draws), sampled.others, label)
+        sampled = sampled.allowing_for_unseen(float(np.log(len(mean))) - bounds.lower)
     values = _values(to_numpy(mean), to_numpy(variance), labels, samples, tolerance, sampled)
     label = None
     if values[1] is not None:
@@ -257,20 +258,19 @@ def _values(
     mean: Float[np.ndarray, "m C"],
     variance: Float[np.ndarray, " m"],
     labels: Int[np.ndarray, " m"] | None,
-    samples: int,
+    samples: int | DrawUntil,
     tolerance: float | None,
     sampled: SampledInformation | None,
 ) -> tuple[Estimate, Estimate | None]:
     """By quadrature where nothing speaks against it, else from the samples."""
-    reason = objection(mean, variance, labels, tolerance, samples)
+    each = default_samples(len(mean)) if isinstance(samples, DrawUntil) else samples
+    reason = objection(mean, variance, labels, tolerance, each)
     if reason is None and tolerance is not None:
         return informations(mean, variance, labels, tolerance)
     assert sampled is not None
-    component, label = _monte_carlo(sampled.component), None if sampled.label is None else _monte_carlo(sampled.label)
-    if reason:
-        component = replace(component, method=f"{component.method}; {reason}")
-        label = None if label is None else replace(label, method=f"{label.method}; {reason}")
-    return component, label
+    method = f"{sampled.method}; {reason}" if reason else sampled.method
+    component = replace(_monte_carlo(sampled.component), method=method)
+    return component, None if sampled.label is None else replace(_monte_carlo(sampled.label), method=method)
 
 
 def _monte_carlo(sampled: Sampled, meaning: str = "Monte Carlo", factor: float = 1.0, shift: float = 0.0) -> Estimate:
@@ -278,7 +278,7 @@ def _monte_carlo(sampled: Sampled, meaning: str = "Monte Carlo", factor: float =
         shift + factor * sampled.value,
         factor * sampled.standard_error,
         meaning,  # pyright: ignore[reportArgumentType]
-        "stratified Monte Carlo, antithetic, with control variates",
+        STRATIFIED,
     )
 
 
