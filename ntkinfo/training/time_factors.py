@@ -1,15 +1,19 @@
 """Many times for the price of a few: the matrix of filter values has low rank, block by block of eigenvalues.
 
 A filter's values g_t(λ_j) at thousands of times are smooth in λ. Over a run of neighbouring eigenvalues they span only
-a few directions (about ten to thirteen digits), over all of them some thirty to fifty. `factor` finds those directions,
-`quadratic_form` uses them: the quadratic form (a ∘ g_t)ᵀ B (a ∘ g_t) at every time costs one pass over B with a few
-columns an input, independent of the number of times.
+a few directions (six to nine for thirteen digits), over all of them some thirty to fifty. `factor` finds those
+directions, `quadratic_form` uses them: the quadratic form (a ∘ g_t)ᵀ B (a ∘ g_t) at every time costs one pass over B
+with a few columns an input, independent of the number of times.
+
+The factors, small, are numpy arrays always. Products with B go block by block with numpy; with jax all blocks go
+together, in fewer and larger products of the same few shapes, which compile once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float
@@ -18,10 +22,14 @@ from ntkinfo.core.arrays import Array, namespace
 
 Filter = Callable[[Float[Array, " k"], Float[Array, " s"]], Float[Array, "s k"]]
 
-_BLOCKS = 8
-_LEAST_BLOCK = 128
-_PROBE_TIMES = 128
-_SPLIT_RANK = 16
+_PROBE_TIMES = 64
+_PIECES = 8
+_LEAST_PIECE = 128
+_LEAST_BLOCK = 32
+# A product's column costs as much as this many multiplications with B more: scaling it and summing it up.
+_COLUMN_COST = 50
+_SAMPLE = 24
+_IMAGE_NUMBERS = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -30,9 +38,19 @@ class Block:
 
     start: int
     stop: int
-    modes: Float[Array, "k r"]
-    courses: Float[Array, "r t"]
-    error: Float[Array, " k"]
+    modes: Float[np.ndarray, "k r"]
+    courses: Float[np.ndarray, "r t"]
+    error: Float[np.ndarray, " k"]
+
+    @property
+    def rows(self) -> slice:
+        """The block's eigenvalues."""
+        return slice(self.start, self.stop)
+
+    @property
+    def rank(self) -> int:
+        """How many directions the filter spans on the block."""
+        return self.modes.shape[1]
 
 
 @dataclass(frozen=True)
@@ -46,35 +64,60 @@ class TimeFactors:
     blocks: tuple[Block, ...]
 
     @property
-    def error(self) -> Float[Array, " n"]:
-        """Largest deviation over time of each eigenvalue's row from its true values."""
-        xp = namespace(self.blocks[0].error)
-        return xp.concatenate([block.error for block in self.blocks])
+    def error(self) -> Float[np.ndarray, " n"]:
+        """Bound over time on each eigenvalue's deviation from its true values."""
+        missed = self.common[2]
+        return np.concatenate(
+            [
+                block.error + np.abs(block.modes) @ missed[rows]
+                for block, rows in zip(self.blocks, self.ranks, strict=True)
+            ]
+        )
+
+    @cached_property
+    def ranks(self) -> tuple[slice, ...]:
+        """Where each block's courses stand among those of all blocks."""
+        ends = np.cumsum([block.rank for block in self.blocks]).tolist()
+        return tuple(slice(end - block.rank, end) for block, end in zip(self.blocks, ends, strict=True))
+
+    @cached_property
+    def common(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """M, Q and a deviation with all blocks' courses = M @ Q, Q of the rank that they have together."""
+        courses = np.concatenate([block.courses for block in self.blocks])
+        return _directions(courses, 1e-14 * float(np.abs(courses).max()), 4 * _PROBE_TIMES)
+
+    @cached_property
+    def modes(self) -> Float[np.ndarray, "n k"]:
+        """Modes of all eigenvalues on the common courses."""
+        mix = self.common[0]
+        return np.concatenate([block.modes @ mix[rows] for block, rows in zip(self.blocks, self.ranks, strict=True)])
 
     def linear(self, weights: Float[Array, "n c"], inputs: Float[Array, "n p"]) -> LinearForm:
         """Prepare Σ_j inputs_jp g_t(λ_j) weights_jc for any choice of times."""
-        xp = namespace(weights)
-        parts = []
-        for block in self.blocks:
-            rows = slice(block.start, block.stop)
-            columns = (block.modes[:, :, None] * weights[rows, None, :]).reshape(block.stop - block.start, -1)
-            part = inputs[rows].T @ columns
-            parts.append(part.reshape(inputs.shape[1], block.modes.shape[1], weights.shape[1]))
-        courses = xp.concatenate([block.courses for block in self.blocks])
-        return LinearForm(xp.moveaxis(xp.concatenate(parts, axis=1), 1, 0), courses)
+        xp = namespace(weights, inputs)
+        mix, courses, _ = self.common
+        outputs, count = weights.shape[1], inputs.shape[1]
+        if xp is np:
+            parts = [_columns(block.modes, weights[block.rows]).T @ inputs[block.rows] for block in self.blocks]
+            total = mix.T @ np.concatenate([part.reshape(-1, outputs * count) for part in parts])
+        else:
+            total = _columns(xp.asarray(self.modes), weights).T @ inputs
+        return LinearForm(total.reshape(-1, outputs, count), xp.asarray(courses))
 
 
 @dataclass(frozen=True)
 class LinearForm:
-    """Σ_r courses_rt parts_rpc, evaluated for the times that are asked for."""
+    """Σ_r courses_rt parts_rcp, evaluated for the times that are asked for."""
 
-    parts: Float[Array, "r p c"]
+    parts: Float[Array, "r c p"]
     courses: Float[Array, "r t"]
 
     def at(self, chosen: slice) -> Float[Array, "t p c"]:
-        """Evaluate at a slice of the times."""
-        rank, inputs, outputs = self.parts.shape
-        return (self.courses[:, chosen].T @ self.parts.reshape(rank, -1)).reshape(-1, inputs, outputs)
+        """Evaluate at a slice of the times; the inputs are what neighbours in memory."""
+        xp = namespace(self.parts)
+        rank, outputs, inputs = self.parts.shape
+        values = (self.courses[:, chosen].T @ self.parts.reshape(rank, -1)).reshape(-1, outputs, inputs)
+        return xp.moveaxis(values, 1, 2)
 
 
 def factor(
@@ -85,34 +128,42 @@ def factor(
 ) -> TimeFactors:
     """Factor the filter `values(eigenvalues, times)` (t, n) over blocks of eigenvalues.
 
-    The directions come from a spread of at most 192 of the times; they are then fitted to all the times, and if the
-    measured deviation anywhere exceeds `tolerance` times the block's largest value, from all the times instead.
+    Each eigenvalue counts in units of its own largest value, since filters grow as eigenvalues fall. The directions
+    come from a spread of at most 64 of the times; they are then fitted to all the times, and if the measured deviation
+    anywhere exceeds `tolerance` times that largest value, from all the times instead.
     """
-    n = eigenvalues.shape[0]
-    width = max(-(-n // _BLOCKS), min(n, _LEAST_BLOCK))
-    blocks: list[Block] = []
+    n, blocks = eigenvalues.shape[0], []
+    width = max(-(-n // _PIECES), min(n, _LEAST_PIECE))
     for start in range(0, n, width):
-        blocks += _blocks(lambda some: values(some, times).T, eigenvalues, start, width, tolerance)
+        table = np.asarray(values(eigenvalues[start : start + width], times)).T
+        size = np.abs(table).max(axis=1)
+        size = np.where(size > 0, size, 1.0)
+        table = table / size[:, None]
+        for low, high in _partition(table[:, _spread(table.shape[1], _PROBE_TIMES)], tolerance):
+            modes, courses, error = _directions(table[low:high], tolerance, _PROBE_TIMES)
+            own = size[low:high]
+            blocks.append(Block(start + low, start + high, own[:, None] * modes, courses, own * error))
     return TimeFactors(tuple(blocks))
 
 
-def _blocks(table_of: Callable[[Array], Array], eigenvalues: Array, start: int, width: int, tol: float) -> list[Block]:
-    """Factor a run of eigenvalues, in two halves where they spread over so many decades that the rank is high."""
-    xp = namespace(eigenvalues)
-    stop = min(start + width, eigenvalues.shape[0])
-    table = table_of(eigenvalues[start:stop])
-    limit = tol * float(xp.max(xp.abs(table)))
-    modes = _directions(table[:, _spread(table.shape[1])], limit)
-    error = _deviation(table, modes)
-    if float(xp.max(error)) > limit:
-        modes = _directions(table, limit)
-        error = _deviation(table, modes)
-    if modes.shape[1] > _SPLIT_RANK and stop - start >= 4 * _SPLIT_RANK:
-        lower = 3 * (stop - start) // 4
-        return _blocks(table_of, eigenvalues, start, lower, tol) + _blocks(
-            table_of, eigenvalues[:stop], start + lower, stop - start - lower, tol
-        )
-    return [Block(start, stop, modes, modes.T @ table, error)]
+def _partition(probe: np.ndarray, tolerance: float) -> list[tuple[int, int]]:
+    """Runs of eigenvalues, by repeated halving, whose products cost least: their rank times their width and more.
+
+    Ranks are estimated from a few eigenvalues a run: they only decide on the cost.
+    """
+
+    def cheapest(start: int, stop: int) -> tuple[float, list[tuple[int, int]]]:
+        table = probe[start + _spread(stop - start, _SAMPLE)]
+        sizes = np.linalg.svd(table, compute_uv=False)
+        rank = max(int((sizes > _threshold(tolerance, table)).sum()), 1)
+        whole = float(rank * (stop - start + _COLUMN_COST))
+        if stop - start < 2 * _LEAST_BLOCK:
+            return whole, [(start, stop)]
+        middle = (start + stop) // 2
+        (left, low), (right, high) = cheapest(start, middle), cheapest(middle, stop)
+        return (whole, [(start, stop)]) if whole <= left + right else (left + right, low + high)
+
+    return cheapest(0, probe.shape[0])[1]
 
 
 def quadratic_form(
@@ -120,70 +171,98 @@ def quadratic_form(
 ) -> Float[Array, "t p"]:
     """Σ_jk a_jp g_t(λ_j) B_jk g_t(λ_k) a_kp for every time t and input p, with a = `inputs`, B = `matrix` symmetric.
 
-    Only the lower block triangle of B is used.
+    Of each two blocks B_IJ and B_JI only one is used.
     """
     xp = namespace(matrix, inputs)
-    mix, courses = _common_courses(factors)
-    rank = courses.shape[0]
-    lower, upper = np.tril_indices(rank)
-    pairs = courses[lower] * courses[upper] * xp.where(xp.asarray(lower == upper), 1.0, 2.0)[:, None]
-    chunk = max(1, matrix.shape[0] // (2 * max(block.modes.shape[1] for block in factors.blocks)))
+    courses = factors.common[1]
+    lower, upper = np.tril_indices(courses.shape[0])
+    pairs = xp.asarray((courses[lower] * courses[upper] * np.where(lower == upper, 0.5, 1.0)[:, None]).T)
+    rank = min(block.rank for block in factors.blocks) if xp is np else len(courses)
+    chunk = max(1, max(_IMAGE_NUMBERS, matrix.size // 2) // (matrix.shape[0] * rank))
     parts = []
     for start in range(0, inputs.shape[1], chunk):
-        gram = mix.T @ _gram(factors, matrix, inputs[:, start : start + chunk]) @ mix
-        parts.append(gram[:, lower, upper])
-    return (xp.concatenate(parts, axis=0) @ pairs).T
+        some = inputs[:, start : start + chunk]
+        if xp is np:
+            gram = _block_products(factors, np.asarray(matrix), np.asarray(some))
+        else:
+            gram = _products(factors, matrix, some)
+        parts.append(pairs @ (gram[lower, upper] + gram[upper, lower]))
+    return xp.concatenate(parts, axis=1)
 
 
-def _scaled(image: Array, factors: Array) -> Array:
-    """Return image · factors, in place where arrays can be written: fresh memory costs more than the product."""
-    if isinstance(image, np.ndarray):
-        return np.multiply(image, np.asarray(factors), out=image)
-    return image * factors
+def _products(factors: TimeFactors, matrix: Array, inputs: Array) -> Array:
+    """Return (K, K, p), the quadratic form over the common courses."""
+    xp = namespace(matrix, inputs)
+    spread = _columns(xp.asarray(factors.modes), inputs)
+    image = (matrix @ spread).reshape(len(inputs), -1, inputs.shape[1])
+    return xp.einsum("nkp,nlp->klp", spread.reshape(image.shape), image)
 
 
-def _common_courses(factors: TimeFactors) -> tuple[Array, Array]:
-    """Return M and Q with all blocks' courses = M @ Q, Q of the rank that all the eigenvalues have together."""
-    xp = namespace(factors.blocks[0].courses)
-    courses = xp.concatenate([block.courses for block in factors.blocks])
-    probe = courses[:, _spread(courses.shape[1], 4)]
-    modes = _directions(probe, 1e-15 * float(xp.max(xp.abs(probe))) * courses.shape[0] ** 0.5)
-    if float(xp.max(_deviation(courses, modes))) > 1e-13 * float(xp.max(xp.abs(courses))):
-        modes = xp.eye(courses.shape[0], dtype=courses.dtype)
-    return modes, modes.T @ courses
+def _block_products(factors: TimeFactors, matrix: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+    """Return (K, K, p) whose symmetric part is the quadratic form over the common courses."""
+    mix, blocks, ranks = factors.common[0], factors.blocks, factors.ranks
+    # Blocks of high rank come last: a pair of blocks costs the rank of the one that comes first.
+    order = sorted(range(len(blocks)), key=lambda index: blocks[index].rank)
+    count, columns = inputs.shape[1], []
+    for place, index in enumerate(order):
+        block, sums = blocks[index], []
+        spread = _columns(block.modes, inputs[block.rows])
+        for run in _runs(sorted(order[place:])):
+            first, last = blocks[run[0]].start, blocks[run[-1]].stop
+            image = (matrix[first:last, block.rows] @ spread).reshape(-1, block.rank, count)
+            # In place: fresh memory costs more than the product.
+            image = np.multiply(image, inputs[first:last, None, :], out=image).reshape(-1, block.rank * count)
+            for other in run:
+                modes = blocks[other].modes * (1.0 if other == index else 2.0)
+                sums.append((ranks[other], modes.T @ image[blocks[other].start - first : blocks[other].stop - first]))
+        left = np.concatenate([mix[rows] for rows, _ in sums])
+        columns.append((left.T @ np.concatenate([part for _, part in sums])).reshape(-1, block.rank, count))
+    right = np.concatenate([mix[ranks[index]] for index in order])
+    return right.T[None, :, :] @ np.concatenate(columns, axis=1)
 
 
-def _gram(factors: TimeFactors, matrix: Array, inputs: Array) -> Array:
-    """Return Σ_jk over each pair of blocks' directions, (p, R, R) with R the sum of the blocks' ranks."""
-    xp = namespace(matrix)
-    count, grid = inputs.shape[1], []
-    for column, block in enumerate(factors.blocks):
-        width = block.modes.shape[1]
-        spread = (inputs[block.start : block.stop, :, None] * block.modes[:, None, :]).reshape(-1, count * width)
-        image = (matrix[block.start :, block.start : block.stop] @ spread).reshape(-1, count, width)
-        image = _scaled(image, inputs[block.start :, :, None])
-        entries = []
-        for row, other in enumerate(factors.blocks):
-            if row < column:
-                entries.append(grid[row][column].transpose(0, 2, 1))
-                continue
-            rows = image[other.start - block.start : other.stop - block.start].reshape(-1, count * width)
-            entries.append((other.modes.T @ rows).reshape(-1, count, width).transpose(1, 0, 2))
-        grid.append(entries)
-    return xp.concatenate([xp.concatenate(entries, axis=1) for entries in grid], axis=2)
+def _columns(modes: Array, weights: Array) -> Array:
+    """Return (k, r·c): every mode times every column of the weights (k, c), which are neighbours in memory."""
+    return (modes[:, :, None] * weights[:, None, :]).reshape(modes.shape[0], -1)
 
 
-def _spread(count: int, density: int = 1) -> np.ndarray:
-    return np.unique(np.linspace(0, count - 1, min(count, density * _PROBE_TIMES)).round().astype(int))
+def _runs(indices: list[int]) -> list[list[int]]:
+    """Split ascending indices into runs of neighbours."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and runs[-1][-1] == index - 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return runs
 
 
-def _directions(table: Array, threshold: float) -> Array:
-    """Left singular vectors of the table whose singular values exceed the threshold; one at least."""
-    xp = namespace(table)
-    left, sizes, _ = xp.linalg.svd(table, full_matrices=False)
-    return left[:, : max(int(xp.sum(sizes > threshold)), 1)]
+def _spread(count: int, most: int) -> np.ndarray:
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(int))
 
 
-def _deviation(table: Array, modes: Array) -> Array:
-    xp = namespace(table)
-    return xp.max(xp.abs(table - modes @ (modes.T @ table)), axis=1)
+def _threshold(limit: float, table: np.ndarray) -> float:
+    """Size of a singular value that should leave every entry within the limit: it spreads over all of them."""
+    return limit * float(np.sqrt(table.shape[0] * table.shape[1])) / 3
+
+
+def _directions(table: np.ndarray, limit: float, probes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Modes, courses and each row's deviation with table = modes @ courses to within the limit.
+
+    The modes are left singular vectors of the table at a spread of its columns; as many as the measured deviation
+    needs. If all do not bring it below the limit, they are taken from the whole table.
+    """
+    whole = table.shape[1] <= probes
+    some = table if whole else table[:, _spread(table.shape[1], probes)]
+    left, sizes, _ = np.linalg.svd(some, full_matrices=False)
+    rank, most = max(int(np.sum(sizes > _threshold(limit, some))), 1), max(int(np.sum(sizes > limit / 10)), 1)
+    while True:
+        modes = left[:, :rank]
+        courses = modes.T @ table
+        error = np.max(np.abs(table - modes @ courses), axis=1)
+        if rank >= most or error.max() <= limit:
+            break
+        rank += 1
+    if whole or error.max() <= limit:
+        return modes, courses, error
+    return _directions(table, limit, table.shape[1])
