@@ -1,54 +1,37 @@
 """Differential entropy of a two-dimensional isotropic Gaussian mixture by adaptive quadrature, whatever its widths.
 
 The density is built on a tree of square cells, coarse to fine. A component enters the tree at the first cells that are
-no wider than twice itself, where the polynomial through 16 by 16 Gauss-Legendre nodes carries it; finer cells inherit
-it by evaluating that polynomial. The first is a product of one factor for each output, so a cell costs one small matrix
-product however many components enter it. The tree is walked depth first in batches, so memory does not grow with it.
+no wider than twice itself (than itself for tolerances below 1e-9), where the polynomial through 16 by 16 Gauss-Legendre
+nodes carries it; finer cells inherit it by evaluating that polynomial. On entry it is a product of one factor for each
+output, so a cell costs one small matrix product however many components enter it. The tree is walked depth first in
+batches, so memory hardly grows with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
 from ntkinfo.core.records import Estimate
-from ntkinfo.information.mixture_quadrature import RESOLVED, distinct_components, minus_p_log_p, two_sum
+from ntkinfo.information.mixture_quadrature import (
+    NODES,
+    RESOLVED,
+    _rule,
+    distinct_components,
+    minus_p_log_p,
+    two_sum,
+    window_and_entry,
+)
 
-NODES = 16
-FEWER_NODES = 12  # of the rule whose difference from the full one is the error of a cell
 SMALLEST_TOLERANCE = 1e-12
 DEEPEST = 50  # quarterings after the last component has entered; a cell that still disagrees is counted in the error
 CELLS_AT_ONCE = 512
 MOST_CELLS = 5_000_000  # half a minute on one core
 TILE = 4  # cells along one side, about the radius of the widest component that still waits
-
-
-@dataclass(frozen=True)
-class _Rule:
-    """Gauss-Legendre nodes and weights on [0, 1]; matrices from node values to both halves and to the fewer nodes."""
-
-    nodes: np.ndarray
-    weights: np.ndarray
-    fewer_weights: np.ndarray
-    halve: np.ndarray
-    fewer: np.ndarray
-
-
-@cache
-def _rule() -> _Rule:
-    legendre = np.polynomial.legendre
-    nodes, weights = legendre.leggauss(NODES)
-    fewer_nodes, fewer_weights = legendre.leggauss(FEWER_NODES)
-    # The Vandermonde matrix of Legendre polynomials on Legendre nodes is orthogonal up to the weights.
-    inverse = (np.arange(NODES) + 0.5)[:, None] * legendre.legvander(nodes, NODES - 1).T * weights[None, :]
-    halve = legendre.legvander(np.concatenate([(nodes - 1) / 2, (nodes + 1) / 2]), NODES - 1) @ inverse
-    fewer = legendre.legvander(fewer_nodes, NODES - 1) @ inverse
-    return _Rule((nodes + 1) / 2, weights / 2, fewer_weights / 2, halve, fewer)
 
 
 @dataclass(frozen=True)
@@ -160,7 +143,7 @@ def entropy_quadrature_plane(
     mean, variance, weights = distinct_components(mean, variance, weights, tolerance, SMALLEST_TOLERANCE)
     if len(mean) == 1:
         return Estimate(float(np.log(2 * np.pi * np.e * variance[0])), 0.0, "quadrature", "one Gaussian")
-    components = _Components(mean, np.sqrt(variance), weights / (2 * np.pi * variance), *_reach(tolerance))
+    components = _Components(mean, np.sqrt(variance), weights / (2 * np.pi * variance), *window_and_entry(tolerance))
     # A cell may be wrong by its share of the mass, or by a share of a fixed number of cells where it holds hardly any.
     total = _Total(tolerance, 1e-3 * tolerance / len(mean), most_cells)
     for values, width in _ready(components):
@@ -170,11 +153,6 @@ def entropy_quadrature_plane(
     if total.cells >= most_cells and error > tolerance:
         method += f", not reached: refinement ended after {total.cells} cells"
     return Estimate(total.entropy, float(error), "quadrature", method)
-
-
-def _reach(tolerance: float) -> tuple[float, float]:
-    """Window of a component, and width of the cells that it enters, in standard deviations."""
-    return float(np.sqrt(2 * np.log(1e3 / tolerance))), 2.0 if tolerance >= 9e-10 else 1.0
 
 
 def work_on_plane(mean: Float[np.ndarray, "m 2"], variance: Float[np.ndarray, " m"], tolerance: float = 1e-9) -> float:
@@ -192,7 +170,7 @@ def work_on_plane(mean: Float[np.ndarray, "m 2"], variance: Float[np.ndarray, " 
     level of the tree a disk of radius r cells meets pi r² + 4 r + 1 of them on average; in a tile of 4 by 4 cells that
     holds many disks there are no more than in the tile enlarged by r.
     """
-    window, enter = _reach(tolerance)
+    window, enter = window_and_entry(tolerance)
     std = np.sqrt(variance)
     offset = mean - np.min(mean - window * std[:, None], axis=0)[None, :]
     width = float(np.max(offset + window * std[:, None]))

@@ -43,7 +43,7 @@ def objection(
         return None
     work = sum(plane.work_on_plane(mean[part], variance[part], _kept(tolerance)) for part in _parts(len(mean), labels))
     allowed = max(CHEAP, samples * len(mean) ** 2 / PAIRS_OF_ONE_CELL)
-    return None if work <= allowed else f"quadrature would need {work:.1g} cells, with {allowed:.1g} allowed"
+    return None if work <= allowed else f"quadrature would need {work:.2g} cells, with {allowed:.2g} allowed"
 
 
 def informations(
