@@ -10,12 +10,13 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
-from ntkinfo.core.arrays import Array, float64, to_numpy
+from ntkinfo.core.arrays import float64, to_numpy
 from ntkinfo.core.linear_algebra import NotDefiniteError
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, bar
+from ntkinfo.information.label_model import LabelModel
 from ntkinfo.information.provenance import TIME_UNITS, provenance
-from ntkinfo.information.spectral_problem import Problem, Split, in_eigenbasis
+from ntkinfo.information.spectral_problem import Problem, Split
 from ntkinfo.information.spectral_terms import SPECTRAL_QUANTITIES
 from ntkinfo.training.output_distribution import OutputDistribution
 
@@ -30,8 +31,7 @@ def spectral_contributions(
     quantities: Iterable[str] | None = None,
     bands: int | None = None,
     *,
-    label_covariance: Float[Array, "n n"] | None = None,
-    label_noise_variance: float = 0.0,
+    label_model: LabelModel | None = None,
     progress: Track = bar,
 ) -> xr.Dataset:
     """Split quantities over the eigen-directions of the tangent kernel on the training inputs.
@@ -42,9 +42,8 @@ def spectral_contributions(
             `information_labels_joint`, which takes a Cholesky factor at every time.
         bands: sum the directions into this many bands of eigenvalues, evenly spaced on a log axis; None keeps every
             direction. Null directions make a band of their own, of eigenvalue 0.
-        label_covariance: (n, n) covariance S of the training labels under a Gaussian label model, one for every output;
-            None for that of the initial function (a teacher drawn from the ensemble's own prior).
-        label_noise_variance: added to its diagonal.
+        label_model: law of the training labels, of covariance S for every output; None for `LabelModel()`, a teacher
+            drawn from the ensemble's own prior.
         progress: shows where it is.
 
     Returns:
@@ -69,7 +68,7 @@ def spectral_contributions(
           down, an exact sum whose parts depend on that order. Infinite where training has left no variance.
 
     Raises:
-        ValueError: unknown or impossible names, bands below 1, a label covariance of another shape.
+        ValueError: unknown or impossible names, bands below 1, a label model that does not fit the training set.
         NotDefiniteError: a quantity asked for by name needs a prior that is singular to rounding. Without names it is
             NaN instead, and named in the attribute `notes`.
         MemoryError: a table that does not fit; bands make it small.
@@ -78,7 +77,9 @@ def spectral_contributions(
     errors, which are no sums over directions.
     Source: theory §1, §4 to §7.
     """
-    problem = _problem(distribution, label_covariance, label_noise_variance)
+    label_model = label_model or LabelModel()
+    problem = Problem(distribution, label_model)
+    label_model.check(distribution)
     chosen = _chosen(distribution, quantities)
     grouping = _grouping(to_numpy(distribution.eigenvalues), bands)
     _require_memory(distribution, len(chosen) * len(grouping.start))
@@ -96,8 +97,7 @@ def spectral_contributions(
     coordinates = {"time": ("time", distribution.times, {"units": TIME_UNITS[distribution.procedure.loss]})}
     coordinates |= _coordinates(problem, grouping)
     attributes = provenance(distribution) | {
-        "label_covariance": "that of the initial function" if label_covariance is None else "given",
-        "label_noise_variance": label_noise_variance,
+        "label_model": label_model.description,
         "notes": "; ".join(notes),
     }
     return xr.Dataset(variables, coordinates, attributes)
@@ -130,16 +130,6 @@ class _Grouping:
         total = np.zeros((len(terms), len(self.start)))
         total[:, filled] = np.add.reduceat(falling, self.start[filled], axis=1)
         return total
-
-
-def _problem(law: OutputDistribution, label_covariance: Array | None, label_noise_variance: float) -> Problem:
-    checks.non_negative("label_noise_variance", label_noise_variance)
-    n = len(law.eigenvalues)
-    if label_covariance is not None:
-        checks.shape("label_covariance", label_covariance, (n, n), "covariance of the training labels of one output")
-        checks.finite("label_covariance", label_covariance)
-    with float64():
-        return Problem(law, in_eigenbasis(law, label_covariance, label_noise_variance))
 
 
 def _chosen(law: OutputDistribution, quantities: Iterable[str] | None) -> tuple[str, ...]:

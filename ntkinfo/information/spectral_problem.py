@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import Array, namespace
-from ntkinfo.core.linear_algebra import congruence
+from ntkinfo.information.label_model import LabelModel
 from ntkinfo.training.output_distribution import OutputDistribution
 
 Terms = Callable[[Float[Array, " t"]], Float[Array, "t n"]]
@@ -43,11 +42,18 @@ class Problem:
 
     Args:
         law: the output law.
-        label_covariance: Ŝ = UᵀSU of the labels in the eigenbasis, (n, n), or its diagonal (n,).
+        label_model: of the training labels.
     """
 
     law: OutputDistribution
-    label_covariance: Array
+    label_model: LabelModel
+
+    @cached_property
+    def label_covariance(self) -> Float[Array, "n n"] | Float[Array, " n"]:
+        """Ŝ = UᵀSU of the labels in the eigenbasis, or its diagonal where the law's prior makes it diagonal."""
+        if self.law.prior.ndim == 1 and self.label_model.covariance is None:
+            return self.law.prior + self.label_model.noise_variance
+        return self.label_model.rotated(self.law)
 
     @cached_property
     def target_squared(self) -> Float[Array, " n"]:
@@ -107,14 +113,3 @@ class Problem:
 def rows(left: Array, form: Array) -> Array:
     """x_j Σ_k M_jk x_k for every row x of `left`."""
     return left * (left @ form)
-
-
-def in_eigenbasis(law: OutputDistribution, covariance: Array | None, noise: float) -> Array:
-    """Label covariance in the eigenbasis: of the initial function plus noise, or the one given."""
-    xp = namespace(law.eigenvalues)
-    if covariance is not None:
-        given = congruence(law.spectrum.eigenvectors, xp.asarray(covariance))
-        return given + noise * xp.eye(len(law.eigenvalues))
-    if law.prior.ndim == 1:
-        return law.prior + noise
-    return law.prior + noise * xp.eye(np.shape(law.prior)[0], dtype=law.prior.dtype)

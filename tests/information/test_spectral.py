@@ -14,6 +14,8 @@ from ntkinfo.core.arrays import float64
 from ntkinfo.core.linear_algebra import NotDefiniteError
 from ntkinfo.core.progress import silent
 from ntkinfo.information import spectral
+from ntkinfo.information.function_space import information_labels_function_space
+from ntkinfo.information.label_model import LabelModel
 from ntkinfo.information.losses import closed_form
 from ntkinfo.information.parameters import function_space, linear_model
 from ntkinfo.information.path import path
@@ -200,13 +202,13 @@ def test_information_about_the_labels_against_dense_covariances(noise, given_lab
     times = np.array([0.05, 0.6, 2.0])
     law, model = law_of(GradientFlow(target_noise_variance=noise), times)
     n = model.n
-    labels, more = model.blocks.train.nngp + 0.3 * np.eye(n), {}
+    labels, covariance = model.blocks.train.nngp + 0.3 * np.eye(n), None
     if given_labels:
         root = np.random.default_rng(0).normal(size=(n, n))
-        more["label_covariance"] = root @ root.T
+        covariance = root @ root.T
         labels = root @ root.T + 0.3 * np.eye(n)
     names = ["information_labels", "information_labels_joint"]
-    result = contributions(law, names, label_noise_variance=0.3, **more)
+    result = contributions(law, names, label_model=LabelModel(0.3, covariance))
     for index in range(len(times)):
         before = 0.0
         for j in range(n):
@@ -217,6 +219,8 @@ def test_information_about_the_labels_against_dense_covariances(noise, given_lab
             before = upto
     joint = result.information_labels_joint.sum("mode")
     assert bool((result.information_labels <= joint).all())
+    whole = information_labels_function_space(law, LabelModel(0.3, covariance))
+    np.testing.assert_allclose(joint, whole.value, rtol=1e-8, atol=float(np.max(whole.standard_error)))
     assert "lower bound" in result.information_labels.attrs["meaning"]
 
 
@@ -225,7 +229,7 @@ def test_information_about_the_labels_against_dense_covariances(noise, given_lab
 )
 def test_information_about_the_labels_is_additive_where_eigenvectors_are_shared(procedure):
     law, _ = law_of(procedure, np.array([0.0, 0.3, 5.0]))
-    result = contributions(law, ["information_labels", "information_labels_joint"], label_noise_variance=0.1)
+    result = contributions(law, ["information_labels", "information_labels_joint"], label_model=LabelModel(0.1))
     assert result.information_labels.attrs["meaning"] == "exact"
     np.testing.assert_allclose(result.information_labels_joint, result.information_labels, rtol=1e-8, atol=1e-12)
     for index, time in enumerate(law.times):
@@ -378,7 +382,5 @@ def test_bad_input():
             contributions(law, names)
     with pytest.raises(ValueError, match="bands"):
         contributions(law, bands=0)
-    with pytest.raises(ValueError, match="label_covariance"):
-        contributions(law, label_covariance=np.eye(3))
-    with pytest.raises(ValueError, match="label_noise_variance"):
-        contributions(law, label_noise_variance=-1.0)
+    with pytest.raises(ValueError, match="covariance has shape"):
+        contributions(law, label_model=LabelModel(covariance=np.eye(3)))
