@@ -65,9 +65,14 @@ def spectrum(matrix: Float[Array, "n n"], name: str = "matrix") -> Spectrum:
 
 
 def congruence(vectors: Float[Array, "n k"], matrix: Float[Array, "n n"]) -> Float[Array, "k k"]:
-    """VᵀMV, exactly symmetric for a symmetric M."""
-    product = vectors.T @ (matrix @ vectors)
-    return symmetric_part(product)
+    """VᵀMV of a symmetric M, exactly symmetric."""
+    right = matrix @ vectors
+    if namespace(right) is not np:
+        return symmetric_part(vectors.T @ right)
+    product = np.empty((right.shape[1],) * 2)
+    for rows in _strips(len(product)):
+        product[rows, : rows.stop] = vectors[:, rows].T @ right[:, : rows.stop]
+    return _mirrored(product)
 
 
 def symmetric_part(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
@@ -86,10 +91,12 @@ def cholesky(matrix: Float[Array, "n n"], name: str = "matrix") -> Float[Array, 
         NotDefiniteError: the matrix is not positive definite to rounding.
     """
     if namespace(matrix) is np:
-        try:
-            return np.linalg.cholesky(np.asarray(matrix))
-        except np.linalg.LinAlgError as error:
-            raise NotDefiniteError(_NOT_DEFINITE.format(name=name)) from error
+        (decompose,) = scipy.linalg.get_lapack_funcs(("potrf",), (matrix,))
+        # The transposed matrix lies in memory as LAPACK wants it, and so does the result for us.
+        upper, info = decompose(np.asarray(matrix).T, lower=0, clean=1)
+        if info or not np.all(np.isfinite(np.diagonal(upper))):
+            raise NotDefiniteError(_NOT_DEFINITE.format(name=name))
+        return upper.T
     factor = jax.numpy.linalg.cholesky(matrix)
     if bool(jax.numpy.any(jax.numpy.isnan(factor))):
         raise NotDefiniteError(_NOT_DEFINITE.format(name=name))
@@ -116,8 +123,7 @@ def inverse_definite(matrix: Float[Array, "n n"], name: str = "matrix") -> Float
         inverse, info = invert(factor.T, lower=0, overwrite_c=1)
         if info:
             raise NotDefiniteError(_NOT_DEFINITE.format(name=name))
-        inverse += np.triu(inverse, 1).T
-        return inverse
+        return _mirrored(inverse.T)
     half = solve_lower(factor, jax.numpy.eye(matrix.shape[0], dtype=matrix.dtype))
     return half.T @ half
 
@@ -180,6 +186,21 @@ def log_determinant_one_plus(half: Float[Array, "n k"]) -> Array | float:
     gram = half @ half.T if half.shape[0] <= half.shape[1] else half.T @ half
     # The identity bounds every eigenvalue from below: the factor exists.
     return Factored(cholesky(xp.eye(gram.shape[0], dtype=gram.dtype) + gram)).log_determinant
+
+
+def _strips(size: int) -> list[slice]:
+    """Runs of rows, few enough to make large products."""
+    width = max(_SMALL, -(-size // 8))
+    return [slice(start, min(start + width, size)) for start in range(0, size, width)]
+
+
+def _mirrored(lower: np.ndarray) -> np.ndarray:
+    """Copy the lower triangle into the upper one, in place."""
+    for rows in _strips(len(lower)):
+        corner, below = lower[rows, rows], slice(rows.stop, None)
+        corner[...] = np.tril(corner) + np.tril(corner, -1).T
+        lower[rows, below] = lower[below, rows].T
+    return lower
 
 
 # Below this size one product beats its halves.

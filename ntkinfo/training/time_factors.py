@@ -30,6 +30,7 @@ _LEAST_BLOCK = 32
 _COLUMN_COST = 50
 _SAMPLE = 24
 _IMAGE_NUMBERS = 1 << 21
+_FEW_INPUTS = 16
 
 
 @dataclass(frozen=True)
@@ -177,12 +178,13 @@ def quadratic_form(
     courses = factors.common[1]
     lower, upper = np.tril_indices(courses.shape[0])
     pairs = xp.asarray((courses[lower] * courses[upper] * np.where(lower == upper, 0.5, 1.0)[:, None]).T)
-    rank = min(block.rank for block in factors.blocks) if xp is np else len(courses)
+    by_block = xp is np and inputs.shape[1] >= _FEW_INPUTS
+    rank = min(block.rank for block in factors.blocks) if by_block else len(courses)
     chunk = max(1, max(_IMAGE_NUMBERS, matrix.size // 2) // (matrix.shape[0] * rank))
     parts = []
     for start in range(0, inputs.shape[1], chunk):
         some = inputs[:, start : start + chunk]
-        if xp is np:
+        if by_block:
             gram = _block_products(factors, np.asarray(matrix), np.asarray(some))
         else:
             gram = _products(factors, matrix, some)
@@ -195,7 +197,8 @@ def _products(factors: TimeFactors, matrix: Array, inputs: Array) -> Array:
     xp = namespace(matrix, inputs)
     spread = _columns(xp.asarray(factors.modes), inputs)
     image = (matrix @ spread).reshape(len(inputs), -1, inputs.shape[1])
-    return xp.einsum("nkp,nlp->klp", spread.reshape(image.shape), image)
+    left = xp.moveaxis(spread.reshape(image.shape), 2, 0)
+    return xp.moveaxis(xp.matrix_transpose(left) @ xp.moveaxis(image, 2, 0), 0, 2)
 
 
 def _block_products(factors: TimeFactors, matrix: np.ndarray, inputs: np.ndarray) -> np.ndarray:
