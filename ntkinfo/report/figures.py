@@ -1,11 +1,11 @@
-"""Figures of information curves; the only module that imports matplotlib, and it computes no statistic."""
+"""Figures of information curves and planes; the only module that imports matplotlib, and it computes no statistic."""
 
 from __future__ import annotations
 
 import os
 import string
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogFormatterSciNotation, LogLocator, NullLocator
 
+from ntkinfo.information.plane import Frontier
+from ntkinfo.information.plane_records import PlaneTrajectory
+from ntkinfo.report.plane_series import Plane, PlaneLine, plane
 from ntkinfo.report.series import COLOURS, NAMES, Panel, Series, panels, series, several_depths, unit
 
 _COLUMNS = 3
 _WIDTH = 7.2  # inches: the text width of a journal page, so that letters keep their size in print
+_DOTS: Any = (0, (1, 1.5))
 _STYLES = {"train": "-", "test": (0, (4, 1.5))}
 _RC: dict[Any, Any] = {
     "font.size": 7,
@@ -81,6 +85,36 @@ def curves_figure(curves: xr.Dataset, bits: bool = False) -> Figure:
         raise ValueError(f"the curves hold none of the quantities that can be drawn: {', '.join(NAMES)}")
     with mpl.rc_context(_RC):
         return _draw(curves, drawn, bits)
+
+
+def plane_figure(
+    trajectories: Mapping[str, Mapping[str, PlaneTrajectory]],
+    frontier: Frontier,
+    ceiling: float | None = None,
+    bits: bool = False,
+) -> Figure:
+    """Draw trajectories in the information plane under the frontier, and below that their distance to it over time.
+
+    One column for each group of trajectories, one colour for each trajectory of a group. Dots mark whole decades of
+    training time, labelled with their exponents where there is room; the hollow dot is the first time, the square the
+    last. Crosses at the dots and bands around the distances are ± 2 standard errors. Nothing can lie in the grey.
+
+    Args:
+        trajectories: for each group its title, then for each trajectory its label (for instance a weight deviation) and
+            the trajectory.
+        frontier: the largest I(Z;Y) at given I(Z;X), both in nats, for instance `GaussianBottleneck.frontier`.
+        ceiling: I(X;Y) in nats, drawn as a dotted line where it is given.
+        bits: show bits instead of nats.
+
+    Returns:
+        A matplotlib figure that no global state refers to.
+
+    Raises:
+        ValueError: no trajectories, or a frontier that does not give one finite number for each I(Z;X).
+    """
+    drawn = plane(trajectories, frontier, ceiling, bits)
+    with mpl.rc_context(_RC):
+        return _draw_planes(drawn)
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
@@ -177,6 +211,67 @@ def _draw_curve(axes: Axes, line: Series, times: _TimeAxis) -> set[str]:
     style = _STYLES.get(line.split or "train", "-")
     times.line(axes, values, color=line.colour, linestyle=style, linewidth=2.2 if line.beneath else None)
     return marks | times.ends(axes, values, line.colour, face="white" if line.split == "test" else line.colour)
+
+
+def _draw_planes(drawn: Plane) -> Figure:
+    columns = len(drawn.groups)
+    figure = Figure(figsize=(_WIDTH * max(columns, 1.3) / max(columns, 2), 5.0), layout="constrained")
+    grid = figure.add_gridspec(2, columns, height_ratios=(1.75, 1))
+    above: Axes | None = None
+    below: Axes | None = None
+    for column, (title, lines) in enumerate(drawn.groups.items()):
+        above = figure.add_subplot(grid[0, column], sharex=above, sharey=above)
+        below = figure.add_subplot(grid[1, column], sharey=below)
+        _draw_plane(above, lines, drawn)
+        _draw_gaps(below, lines)
+        above.set_title(f"{string.ascii_lowercase[column]}   {title}")
+        below.set_title(f"{string.ascii_lowercase[columns + column]}   Distance below the frontier")
+        above.set_xlabel(f"$I(Z;X)$ ({drawn.unit})")
+        if column == 0:
+            above.set_ylabel(f"$I(Z;Y)$ ({drawn.unit})")
+            below.set_ylabel(f"vertical distance ({drawn.unit})")
+    dot = {"color": "0.25", "linestyle": "", "markersize": 4}
+    handles = [
+        Line2D([], [], color="black", linewidth=1.0, label="frontier"),
+        *([] if drawn.ceiling is None else [Line2D([], [], color="0.35", linestyle=_DOTS, label="$I(X;Y)$")]),
+        Line2D([], [], marker="o", markerfacecolor="white", label="first time", **dot),
+        Line2D([], [], marker=".", label="decades of time, ± 2 standard errors", **dot),
+        Line2D([], [], marker="s", label="last time", **dot),
+    ]
+    figure.legend(handles=handles, loc="outside lower left", ncols=5 if columns > 1 else 2)
+    return figure
+
+
+def _draw_plane(axes: Axes, lines: Sequence[PlaneLine], drawn: Plane) -> None:
+    axes.fill_between(drawn.given, drawn.height, drawn.top, color="0.93", linewidth=0)
+    axes.plot(drawn.given, drawn.height, color="black", linewidth=1.0)
+    if drawn.ceiling is not None:
+        axes.axhline(drawn.ceiling, color="0.35", linestyle=_DOTS)
+    axes.set_xlim(-0.025 * drawn.given[-1], drawn.given[-1])
+    axes.set_ylim(-0.04 * drawn.top, drawn.top)
+    for line in lines:
+        axes.plot(*line.points, color=line.colour, label=line.label)
+        style = {"color": line.colour, "textcoords": "offset points", "fontsize": 6, "va": "top"}
+        for mark in line.marks:
+            x_error, y_error = 2 * mark.errors[0], 2 * mark.errors[1]
+            axes.errorbar(*mark.place, y_error, x_error, color=line.colour, marker="o", markersize=2.6, elinewidth=0.7)
+            axes.annotate(mark.label, mark.place, (3, -3), **style)
+        for index, marker, face in ((0, "o", "white"), (-1, "s", line.colour)):
+            end = line.points[:, index]
+            axes.plot(
+                *end, marker=marker, markersize=4, color=line.colour, markerfacecolor=face, linestyle="", zorder=5
+            )
+    axes.legend(loc="lower right")
+
+
+def _draw_gaps(axes: Axes, lines: Sequence[PlaneLine]) -> None:
+    for line in lines:
+        times, error = _TimeAxis(line.times), 2 * line.gap_error
+        times.fill(axes, line.gap - error, line.gap + error, color=line.colour, alpha=0.25, linewidth=0)
+        times.line(axes, line.gap, color=line.colour)
+        times.ends(axes, line.gap, line.colour, face=line.colour)
+    axes.axhline(0, color="black", linewidth=1.0)
+    _TimeAxis(lines[0].times).dress(axes, "training time")
 
 
 class _TimeAxis:
