@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.spatial import KDTree
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, to_numpy
 from ntkinfo.information.mixture_averages import LogRatios, by_component, controls_of, stratified
 from ntkinfo.information.mixture_draws import Pairs, draw_pairs, log_sums_of
-from ntkinfo.information.mixture_tiles import tiles_of
 
-NEIGHBOURS = 8  # on either side, whose scatter sets how many draws a component gets
-NEAR = 0.9  # their share in it; the rest comes from all components
+NEIGHBOURS = 8  # whose scatter sets how many draws a component gets
+NEAR = 0.98  # their share in it; the rest comes from all components
 SAFETY = 1.1  # a round is planned to come out this factor below the wanted standard error
 ROUNDS = 8
 STRATIFIED = "stratified Monte Carlo, antithetic, with control variates"
@@ -221,13 +222,15 @@ class _Law:
     weights: Float[np.ndarray, " m"]
     log_variance: Float[np.ndarray, " m"]
     labels: Int[np.ndarray, " m"] | None
-    order: Int[np.ndarray, " m"]  # in which neighbours in class, width and place follow each other
+    mean: Float[np.ndarray, "m C"]
 
     @classmethod
     def of(cls, mean: Array, variance: Array, weights: np.ndarray, labels: np.ndarray | None) -> _Law:
-        host = to_numpy(variance)
-        order = tiles_of(to_numpy(mean), host, labels, 2 * NEIGHBOURS).order
-        return cls(mean.shape[1], weights, np.log(host), labels, order)
+        return cls(mean.shape[1], weights, np.log(to_numpy(variance)), labels, to_numpy(mean))
+
+    @functools.cached_property
+    def neighbours(self) -> Int[np.ndarray, "m k"]:
+        return _nearest(self.mean)
 
     def controls(self, pairs: Pairs) -> Float[np.ndarray, "4 p"]:
         return controls_of(pairs.squared_noise, pairs.owner, self.outputs, self.log_variance)
@@ -283,7 +286,7 @@ def _neyman(need: Float[np.ndarray, " m"], have: Int[np.ndarray, " m"], total: f
 
 
 def _scatter(values: Float[np.ndarray, "2 p"], pairs: Pairs, law: _Law) -> Float[np.ndarray, " m"]:
-    """Deviation of a pair of each component, from its neighbours in class, width and place, and a little from all.
+    """Deviation of a pair of each component, from those of its nearest neighbours, and a little from all others.
 
     Not from its own pairs: how many draws it gets would then depend on them, and its average would be biased.
     """
@@ -291,10 +294,17 @@ def _scatter(values: Float[np.ndarray, "2 p"], pairs: Pairs, law: _Law) -> Float
     m = len(error)
     if m == 1:
         return error
-    squares = (error * error * np.bincount(pairs.owner, minlength=m))[law.order]
-    window = np.ones(min(2 * NEIGHBOURS, m - 1) + 1)
-    near = np.convolve(squares, window, "same") - squares
-    near = np.maximum(near, 0.0) / (np.convolve(np.ones(m), window, "same") - 1)
-    result = np.empty(m)
-    result[law.order] = np.sqrt(NEAR * near + (1 - NEAR) * (np.sum(squares) - squares) / (m - 1))
-    return result
+    squares = error * error * np.bincount(pairs.owner, minlength=m)
+    near = np.mean(squares[law.neighbours], axis=1)
+    return np.sqrt(NEAR * near + (1 - NEAR) * (np.sum(squares) - squares) / (m - 1))
+
+
+def _nearest(mean: Float[np.ndarray, "m C"]) -> Int[np.ndarray, "m k"]:
+    """Indices of the components whose means are nearest to each, without itself."""
+    m = len(mean)
+    number = min(NEIGHBOURS, m - 1)
+    found = KDTree(mean).query(mean, number + 1)[1].reshape(m, number + 1)
+    # Where several means coincide a component need not come first among its own neighbours, or be there at all.
+    own = found == np.arange(m)[:, None]
+    own[~np.any(own, axis=1), -1] = True
+    return found[~own].reshape(m, number)
