@@ -7,6 +7,12 @@ covariances: it is timed at as many times as fit into memory and continued linea
 made.
 
     python benchmarks/information_curves.py [--n 2000] [--m 1000] [--outputs 10] [--times 1000] [--slow-quantities]
+        [--scaling [--sizes 500 1000 2000]]
+
+`--scaling` repeats both measurements at a tenth of the times (what do times cost?) and, at all the times, with each of
+the sizes of training set and half as many test inputs (slopes on logarithmic axes). The floor is scipy's `eigh` as it
+comes (driver "evr"), alternating with our job. CPU time is given beside wall time: it counts the linear algebra
+library's waiting threads, and shows whether the machine was shared.
 
 Peak memory is this process's largest resident size above that before the kernels' first use, with the kernels added.
 """
@@ -18,6 +24,7 @@ import json
 import resource
 import statistics
 import time
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
@@ -42,9 +49,14 @@ def problem(n: int, m: int, outputs: int) -> Dataset:
 
 
 def seconds(function) -> float:
-    start = time.perf_counter()
+    return both_seconds(function)[0]
+
+
+def both_seconds(function) -> tuple[float, float]:
+    """Wall time and CPU time of all threads."""
+    start, cpu = time.perf_counter(), time.process_time()
     function()
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - cpu
 
 
 def peak() -> float:
@@ -88,6 +100,52 @@ def peer_seconds(blocks, data, count: int) -> float:
         return seconds(run)
 
 
+@dataclass(frozen=True)
+class Measured:
+    """Medians over the repeats: wall and CPU seconds of our job and of the floor, and the ratio of each pair."""
+
+    ours: float
+    ours_cpu: float
+    floor: float
+    floor_cpu: float
+    ratio: float
+
+
+def measure(blocks, data, times, repeats: int) -> Measured:
+    """Time the floor and all closed forms in turns."""
+    curves(blocks, data, times, CLOSED)
+    rows = []
+    for _ in range(repeats):
+        floor = both_seconds(lambda: scipy.linalg.eigh(blocks.train.ntk))
+        ours = both_seconds(lambda: curves(blocks, data, times, CLOSED))
+        rows.append((*ours, *floor, ours[0] / floor[0]))
+    return Measured(*(statistics.median(column) for column in zip(*rows, strict=True)))
+
+
+def time_grid(count: int) -> np.ndarray:
+    return np.append(np.geomspace(1e-4, 1e4, count - 1), np.inf)
+
+
+def scaling(network, options, blocks, data) -> dict[str, float]:
+    """Cost of ten times as many times, and slopes in the number of training inputs on logarithmic axes."""
+    few = max(options.times // 10, 2)
+    rows = {count: measure(blocks, data, time_grid(count), options.repeats) for count in (few, options.times)}
+    growth = rows[options.times].ours / rows[few].ours
+    growth_cpu = rows[options.times].ours_cpu / rows[few].ours_cpu
+    print(f"T {options.times} costs {growth:.2f} times T {few} ({growth_cpu:.2f} in CPU time)")
+    measured = []
+    for n in options.sizes:
+        data = problem(n, n // 2, options.outputs)
+        measured.append(measure(ni.kernel_blocks(network, data), data, time_grid(options.times), options.repeats))
+        print(f"n {n}, m {n // 2}: closed forms {measured[-1].ours:.2f} s, eigh {measured[-1].floor:.2f} s")
+    result = {"times_growth": growth, "times_growth_cpu": growth_cpu}
+    for name in ("ours", "ours_cpu", "floor", "floor_cpu"):
+        seconds_of = [getattr(row, name) for row in measured]
+        result[f"slope_{name}"] = float(np.polyfit(np.log(options.sizes), np.log(seconds_of), 1)[0])
+    print(f"slope in n: closed forms {result['slope_ours']:.2f}, eigh {result['slope_floor']:.2f}")
+    return result
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for flag, default in (("--n", 2000), ("--m", 1000), ("--outputs", 10), ("--times", 1000), ("--repeats", 3)):
@@ -95,11 +153,13 @@ def main() -> None:
     parser.add_argument("--peer-times", type=int, default=40, help="as many times as the peer can hold in memory")
     parser.add_argument("--slow-quantities", action="store_true", help="time mixture entropies and member error too")
     parser.add_argument("--no-peer", action="store_true")
+    parser.add_argument("--scaling", action="store_true", help="time fewer times and other sizes too")
+    parser.add_argument("--sizes", type=int, nargs="+", default=[500, 1000, 2000])
     options = parser.parse_args()
     small = problem(200, 100, options.outputs)
     network = ni.FullyConnected(depth=3, activation="erf", w_std=1.5, b_std=0.1)
     data = problem(options.n, options.m, options.outputs)
-    times = np.append(np.geomspace(1e-4, 1e4, options.times - 1), np.inf)
+    times = time_grid(options.times)
     curves(ni.kernel_blocks(network, small), small, times, CLOSED)
     blocks = ni.kernel_blocks(network, data)
     before = peak()
@@ -107,20 +167,21 @@ def main() -> None:
     matrix = 8 * options.n**2
     inputs = 2 * (1 + options.m / options.n)
     memory = (peak() - before) / matrix + inputs
-    floor, ours = [], []
-    for _ in range(options.repeats):
-        floor.append(seconds(lambda: scipy.linalg.eigh(blocks.train.ntk)))
-        ours.append(seconds(lambda: curves(blocks, data, times, CLOSED)))
-    ratio = statistics.median(o / f for o, f in zip(ours, floor, strict=True))
+    measured = measure(blocks, data, times, options.repeats)
     result = {
-        "ours_s": statistics.median(ours),
-        "eigh_s": statistics.median(floor),
-        "ours_over_eigh": ratio,
+        "ours_s": measured.ours,
+        "ours_cpu_s": measured.ours_cpu,
+        "eigh_s": measured.floor,
+        "eigh_cpu_s": measured.floor_cpu,
+        "ours_over_eigh": measured.ratio,
         "peak_memory_in_matrices": memory,
     }
     print(f"n {options.n}, m {options.m}, C {options.outputs}, T {options.times}, medians of {options.repeats}")
-    print(f"closed forms {result['ours_s']:.2f} s, eigh {result['eigh_s']:.2f} s: ratio {ratio:.2f}")
+    print(f"closed forms {measured.ours:.2f} s, eigh {measured.floor:.2f} s: ratio {measured.ratio:.2f}")
+    print(f"CPU time: closed forms {measured.ours_cpu:.2f} s, eigh {measured.floor_cpu:.2f} s")
     print(f"peak memory {memory:.1f} matrices of n x n, kernels included")
+    if options.scaling:
+        result.update(scaling(network, options, blocks, data))
     if not options.no_peer:
         few, more = options.peer_times // 8, options.peer_times
         peer_seconds(blocks, data, few)

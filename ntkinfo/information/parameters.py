@@ -117,7 +117,7 @@ def _noise_free(law: OutputDistribution, extra: ExtraInputs | None) -> Estimate:
     learn = targets @ targets.T + law.n_outputs * prior
     inverse = inverse_definite(prior, "the prior covariance of the training inputs")
     residue = float(xp.max(xp.abs(xp.einsum("jk,jk->j", inverse, prior) - 1)))
-    factors = factor(law.summed.filter, chosen, times)
+    factors = law.filter_factors if len(chosen) == len(values) else factor(law.summed.filter, chosen, times)
     quadratic = quadratic_form(factors, inverse * learn, chosen[:, None])
     if extra is not None:
         moved = _moved(law, extra, moving, inverse) * learn

@@ -85,7 +85,7 @@ class TimeFactors:
     def common(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """M, Q and a deviation with all blocks' courses = M @ Q, Q of the rank that they have together."""
         courses = np.concatenate([block.courses for block in self.blocks])
-        return _directions(courses, 1e-14 * float(np.abs(courses).max()), 4 * _PROBE_TIMES)
+        return _directions(courses, 3e-15 * float(np.abs(courses).max()), 4 * _PROBE_TIMES)
 
     @cached_property
     def modes(self) -> Float[np.ndarray, "n k"]:
@@ -141,7 +141,7 @@ def factor(
         size = np.where(size > 0, size, 1.0)
         table = table / size[:, None]
         for low, high in _partition(table[:, _spread(table.shape[1], _PROBE_TIMES)], tolerance):
-            modes, courses, error = _directions(table[low:high], tolerance, _PROBE_TIMES)
+            modes, courses, error = _directions(table[low:high], 0.8 * tolerance, _PROBE_TIMES)
             own = size[low:high]
             blocks.append(Block(start + low, start + high, own[:, None] * modes, courses, own * error))
     return TimeFactors(tuple(blocks))
