@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import ndtr
@@ -10,12 +12,14 @@ from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, namespace, special, to_numpy
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Estimate
+from ntkinfo.core.threads import map_threads
 from ntkinfo.information.losses import check_law, wrong_class
+from ntkinfo.information.normal_table import TABLE_ERROR, normal_on_grid
 
 REACH = 8.5  # standard deviations of the winning output that are integrated over
 COARSEST_STEP = 0.5
 DECIDED = 7.5  # margin in deviations of a difference beyond which nothing is left to integrate
-VALUES_AT_ONCE = 1 << 17
+VALUES_AT_ONCE = 1 << 16
 HALVINGS = 6
 
 
@@ -42,7 +46,7 @@ def error_member(
 
     Returns:
         The error rate at each time, (t,), with a bound on the numerical error: the last change by halving the step,
-        and what the decided inputs can still contribute.
+        the error of the tabulated Φ, and what the decided inputs and the rivals left out can still contribute.
 
     Raises:
         ValueError: shapes that do not fit, labels outside the classes, negative variances.
@@ -63,7 +67,7 @@ def _error(
     mean: Float[Array, "m C"], variance: Float[Array, " m"], labels: Int[Array, " m"], tolerance: float
 ) -> tuple[float, float]:
     m, outputs = mean.shape
-    wrong = to_numpy(wrong_class(mean[None, :, :], labels))[0].copy()
+    wrong = np.array(to_numpy(wrong_class(mean[None, :, :], labels))[0], dtype=np.float64)
     std = np.sqrt(to_numpy(variance))
     spread = std > 0
     if outputs == 1:
@@ -75,9 +79,8 @@ def _error(
     # Right with certainty by a union bound, wrong with certainty by the largest rival alone.
     open_ones = np.flatnonzero(spread & (np.abs(nearest) <= DECIDED * np.sqrt(2) * std))
     left_out = (m - len(open_ones)) * (outputs - 1) * float(ndtr(-DECIDED))
-    xp = namespace(mean, variance)
-    scaled = xp.asarray(gaps[open_ones] / std[open_ones][:, None])
-    right, error = _probability_right(scaled, tolerance)
+    scaled = gaps[open_ones] / std[open_ones][:, None]
+    right, error = _probability_right(scaled, tolerance, namespace(mean, variance))
     wrong[open_ones] = 1 - right
     return float(np.mean(wrong)), (float(np.sum(error)) + left_out) / m
 
@@ -90,8 +93,28 @@ def _gaps(mean: Float[np.ndarray, "m C"], labels: Int[np.ndarray, " m"]) -> Floa
     return mean[rows, labels[:, None]] - mean[rows, rivals]
 
 
-def _probability_right(gaps: Float[Array, "p rivals"], tolerance: float) -> tuple[np.ndarray, np.ndarray]:
-    """The integral for each row of gaps, in deviations of one output, and the last change by halving the step."""
+def _probability_right(
+    gaps: Float[np.ndarray, "p rivals"], tolerance: float, xp: ModuleType
+) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
+    """The integral for each row of gaps, in deviations of one output, and a bound on its error.
+
+    Rivals that are beaten with certainty are left out; a single rival left over has a closed form.
+    """
+    gaps = np.sort(gaps, axis=1)
+    left = np.sum(gaps <= DECIDED * np.sqrt(2), axis=1)
+    value, error = np.ones(len(gaps)), (gaps.shape[1] - left) * float(ndtr(-DECIDED)) + 1e-15
+    value[left == 1] = ndtr(gaps[left == 1, 0] / np.sqrt(2))
+    for number in np.unique(left[left > 1]):
+        rows = np.flatnonzero(left == number)
+        value[rows], change = _integral(xp.asarray(gaps[rows, :number]), tolerance)
+        error[rows] += change
+    return value, error
+
+
+def _integral(
+    gaps: Float[Array, "p rivals"], tolerance: float
+) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
+    """Trapezoidal rule for each row; the last change by halving the step, and the error of the table."""
     number = int(REACH / COARSEST_STEP)
     step, nodes = COARSEST_STEP, COARSEST_STEP * np.arange(-number, number + 1)
     value = step * _sum_over_nodes(gaps, nodes)
@@ -105,20 +128,36 @@ def _probability_right(gaps: Float[Array, "p rivals"], tolerance: float) -> tupl
         change[todo] = np.abs(finer - value[todo])
         value[todo], step = finer, 0.5 * step
         todo = todo[change[todo] > tolerance]
-    return value, change
+    return value, change + gaps.shape[1] * TABLE_ERROR
 
 
 def _sum_over_nodes(gaps: Float[Array, "p rivals"], nodes: Float[np.ndarray, " u"]) -> Float[np.ndarray, " p"]:
     """Sum over the nodes u of φ(u) prod_k Φ(u + gap_k), in blocks of rows."""
-    xp, normal = namespace(gaps), special(gaps)
-    weights = xp.asarray(np.exp(-0.5 * nodes * nodes) / np.sqrt(2 * np.pi))
-    places = xp.asarray(nodes)[None, :]
+    weights = np.exp(-0.5 * nodes * nodes) / np.sqrt(2 * np.pi)
     rows = max(1, VALUES_AT_ONCE // len(nodes))
-    parts = [np.zeros(0)]
-    for start in range(0, len(gaps), rows):
-        block = gaps[start : start + rows]
-        product = normal.ndtr(places + block[:, 0][:, None])
-        for k in range(1, gaps.shape[1]):
-            product = product * normal.ndtr(places + block[:, k][:, None])
-        parts.append(to_numpy(xp.matmul(product, weights)))
-    return np.concatenate(parts)
+    starts = range(0, len(gaps), rows)
+    if isinstance(gaps, np.ndarray):
+        blocks = [gaps[start : start + rows] for start in starts]
+        return np.concatenate(map_threads(lambda block: _block_sum(block, nodes, weights), blocks))
+    return np.concatenate([_plain_block_sum(gaps[start : start + rows], nodes, weights) for start in starts])
+
+
+def _block_sum(
+    gaps: Float[np.ndarray, "b rivals"], nodes: Float[np.ndarray, " u"], weights: Float[np.ndarray, " u"]
+) -> Float[np.ndarray, " b"]:
+    first, step, number = float(nodes[0]), float(nodes[1] - nodes[0]), len(nodes)
+    product = normal_on_grid(gaps[:, 0], first, step, number)
+    for k in range(1, gaps.shape[1]):
+        np.multiply(product, normal_on_grid(gaps[:, k], first, step, number), out=product)
+    return product @ weights
+
+
+def _plain_block_sum(
+    gaps: Float[Array, "b rivals"], nodes: Float[np.ndarray, " u"], weights: Float[np.ndarray, " u"]
+) -> Float[np.ndarray, " b"]:
+    xp, normal = namespace(gaps), special(gaps)
+    places = xp.asarray(nodes)[None, :]
+    product = normal.ndtr(places + gaps[:, 0][:, None])
+    for k in range(1, gaps.shape[1]):
+        product = product * normal.ndtr(places + gaps[:, k][:, None])
+    return to_numpy(xp.matmul(product, xp.asarray(weights)))
