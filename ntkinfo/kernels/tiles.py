@@ -50,7 +50,7 @@ class TileKernel:
         with float64():
             shapes = [jax.ShapeDtypeStruct((count, *self.input_shape), np.float64) for count in (rows, columns)]
             jaxpr = jax.make_jaxpr(self._tile)(*shapes)
-        return LIVE_ARRAYS * _largest(jaxpr.jaxpr)
+        return LIVE_ARRAYS * largest_array(jaxpr.jaxpr)
 
 
 def _padded(inputs: np.ndarray, size: int) -> np.ndarray:
@@ -61,7 +61,7 @@ def _padded(inputs: np.ndarray, size: int) -> np.ndarray:
     return np.concatenate([inputs, np.repeat(inputs[-1:], missing, axis=0)])
 
 
-def _largest(jaxpr: Any) -> int:
+def largest_array(jaxpr: Any) -> int:
     """Bytes of the largest array that any equation makes, also inside the computations that it calls."""
     sizes = [0]
     for equation in jaxpr.eqns:
@@ -72,5 +72,5 @@ def _largest(jaxpr: Any) -> int:
             for part in parameter if isinstance(parameter, tuple | list) else (parameter,):
                 inner = getattr(part, "jaxpr", part)
                 if hasattr(inner, "eqns"):
-                    sizes.append(_largest(inner))
+                    sizes.append(largest_array(inner))
     return max(sizes)

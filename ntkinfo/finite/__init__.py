@@ -1,0 +1,1 @@
+"""Networks of finite width, trained member by member."""
