@@ -210,14 +210,13 @@ def _block_products(factors: TimeFactors, matrix: np.ndarray, inputs: np.ndarray
     for place, index in enumerate(order):
         block, sums = blocks[index], []
         spread = _columns(block.modes, inputs[block.rows])
-        for run in _runs(sorted(order[place:])):
-            first, last = blocks[run[0]].start, blocks[run[-1]].stop
-            image = (matrix[first:last, block.rows] @ spread).reshape(-1, block.rank, count)
+        for other in order[place:]:
+            rows = blocks[other].rows
+            image = (matrix[rows, block.rows] @ spread).reshape(-1, block.rank, count)
             # In place: fresh memory costs more than the product.
-            image = np.multiply(image, inputs[first:last, None, :], out=image).reshape(-1, block.rank * count)
-            for other in run:
-                modes = blocks[other].modes * (1.0 if other == index else 2.0)
-                sums.append((ranks[other], modes.T @ image[blocks[other].start - first : blocks[other].stop - first]))
+            image = np.multiply(image, inputs[rows, None, :], out=image).reshape(-1, block.rank * count)
+            modes = blocks[other].modes * (1.0 if other == index else 2.0)
+            sums.append((ranks[other], modes.T @ image))
         left = np.concatenate([mix[rows] for rows, _ in sums])
         columns.append((left.T @ np.concatenate([part for _, part in sums])).reshape(-1, block.rank, count))
     right = np.concatenate([mix[ranks[index]] for index in order])
@@ -227,17 +226,6 @@ def _block_products(factors: TimeFactors, matrix: np.ndarray, inputs: np.ndarray
 def _columns(modes: Array, weights: Array) -> Array:
     """Return (k, r·c): every mode times every column of the weights (k, c), which are neighbours in memory."""
     return (modes[:, :, None] * weights[:, None, :]).reshape(modes.shape[0], -1)
-
-
-def _runs(indices: list[int]) -> list[list[int]]:
-    """Split ascending indices into runs of neighbours."""
-    runs: list[list[int]] = []
-    for index in indices:
-        if runs and runs[-1][-1] == index - 1:
-            runs[-1].append(index)
-        else:
-            runs.append([index])
-    return runs
 
 
 def _spread(count: int, most: int) -> np.ndarray:
