@@ -11,7 +11,7 @@ from ntkinfo.core.threads import map_threads
 from ntkinfo.information.mixture_tiles import NEGLIGIBLE, Members, Tiles, members, tiles_of
 
 GROUPS = 8  # partial sums, added up in a fixed order: the result does not depend on the number of threads
-EXPANDED = 1000.0  # squared radius over variance up to which |a|² - 2 a·b + |b|² keeps the exponents to 1e-12
+EXPANDED = 1e4  # squared radius over variance up to which |a|² - 2 a·b + |b|² keeps the exponents to 1e-11
 FLOOR = -700.0  # exponents are raised to this: exp is slow where it underflows
 SYMMETRIC = 0.5  # the Bhattacharyya distance
 RELATIVE_ENTROPY = 0.0  # stands for it among the orders of Chernoff divergences, which lie between 0 and 1
@@ -45,7 +45,7 @@ def overlap_sums(
 
     Tiles are left out where every pair's exponent is below -40 less the largest log(1 / w_i): what is left out is less
     than 1e-17 of each sum. Where tiles are compact, squared distances come from a matrix product after centring, with
-    exponents right to 1e-12; elsewhere from differences.
+    exponents right to 1e-11; elsewhere from differences.
 
     Args:
         mean: centres, (m, C).
@@ -86,109 +86,135 @@ def _near(tiles: Tiles, orders: tuple[float, ...], negligible: float) -> np.ndar
     return np.stack(near)
 
 
-@dataclass(frozen=True)
-class _Work:
-    """Three blocks of work space of one thread."""
-
-    squared: np.ndarray
-    overlap: np.ndarray
-    power: np.ndarray
-
-    def shaped(self, rows: int, columns: int) -> _Work:
-        return _Work(*(block[: rows * columns].reshape(rows, columns) for block in vars(self).values()))
-
-
 def _group_sums(mixture: _Mixture, near: np.ndarray, rows: Int[np.ndarray, " t"]) -> Float[np.ndarray, "orders 2 m"]:
     """Every pair of tiles whose first is among `rows` and whose second is not before it; both add to the sums."""
     sums = np.zeros((len(mixture.orders), 2, len(mixture.mean)))
     largest = int(np.max(np.diff(mixture.tiles.edges)))
-    work = _Work(*(np.empty(largest * largest) for _ in range(3)))
+    work = np.empty((3, largest * largest))
     for first in rows:
         for second in first + np.flatnonzero(np.any(near[:, first, first:] | near[:, first:, first], axis=0)):
-            _pair_sums(mixture, near, (int(first), int(second)), work, sums)
+            pair = _TilePair(mixture, int(first), int(second), work)
+            for k, order in enumerate(mixture.orders):
+                pair.add(order, bool(near[k, first, second]), bool(near[k, second, first]), sums[k])
     return sums
 
 
-def _pair_sums(mixture: _Mixture, near: np.ndarray, pair: tuple[int, int], work: _Work, sums: np.ndarray) -> None:
-    first, second = pair
-    rows, columns = mixture.tiles.part(first), mixture.tiles.part(second)
-    block = work.shaped(rows.stop - rows.start, columns.stop - columns.start)
-    _squared_distances(mixture, pair, block)
-    own, other = mixture.variance[rows][:, None], mixture.variance[columns][None, :]
-    for k, order in enumerate(mixture.orders):
-        both = first != second and near[k, second, first]
-        if near[k, first, second]:
-            _overlap(block, own, other, order, mixture)
-            _add(sums[k], block.overlap, (first, second), mixture)
-            if both and order == SYMMETRIC:
-                _add(sums[k], block.overlap.T, (second, first), mixture)
-        if both and order != SYMMETRIC:
-            _overlap(block, other, own, order, mixture)
-            _add(sums[k], block.overlap.T, (second, first), mixture)
+class _TilePair:
+    """All pairs of a component of one tile (rows) with one of another (columns); overlaps are formed in place."""
 
+    def __init__(self, mixture: _Mixture, first: int, second: int, work: Float[np.ndarray, "3 pairs"]):
+        self._mixture, self._tiles, self._pair = mixture, mixture.tiles, (first, second)
+        rows, columns = self._tiles.part(first), self._tiles.part(second)
+        shape = rows.stop - rows.start, columns.stop - columns.start
+        self._squared, self._out, self._power = (block[: shape[0] * shape[1]].reshape(shape) for block in work)
+        self._rows, self._columns = mixture.mean[rows], mixture.mean[columns]
+        self._own, self._other = mixture.variance[rows], mixture.variance[columns]
+        apart = np.linalg.norm(self._tiles.centre[first] - self._tiles.centre[second])
+        self._farthest = float(apart + self._tiles.radius[first] + self._tiles.radius[second]) ** 2
+        self._expanded = self._centre()
+        self._form_distances()
 
-def _squared_distances(mixture: _Mixture, pair: tuple[int, int], work: _Work) -> None:
-    """Into `work.squared`: by the expanded square where its rounding errors are small beside every variance."""
-    tiles, (first, second) = mixture.tiles, pair
-    rows, columns = mixture.mean[tiles.part(first)], mixture.mean[tiles.part(second)]
-    radius, least = min(tiles.radius[first], tiles.radius[second]), min(tiles.least[first], tiles.least[second])
-    out = work.squared
-    if mixture.outputs > 1 and radius**2 <= EXPANDED * least:
-        centre = tiles.centre[first if tiles.radius[first] <= tiles.radius[second] else second]
-        rows, columns = rows - centre, columns - centre
-        own, other = np.sum(rows * rows, axis=1), np.sum(columns * columns, axis=1)
-        left = np.column_stack([-2 * rows, own, np.ones(len(rows))])
-        np.matmul(left, np.column_stack([columns, np.ones(len(columns)), other]).T, out=out)
-        np.maximum(out, 0.0, out=out)
-        if first == second:
-            np.fill_diagonal(out, 0.0)
-        return
-    np.subtract(rows[:, 0][:, None], columns[:, 0][None, :], out=out)
-    np.multiply(out, out, out=out)
-    for c in range(1, mixture.outputs):
-        np.subtract(rows[:, c][:, None], columns[:, c][None, :], out=work.overlap)
-        np.multiply(work.overlap, work.overlap, out=work.overlap)
-        np.add(out, work.overlap, out=out)
+    def add(self, order: float, forward: bool, backward: bool, sums: Float[np.ndarray, "2 m"]) -> None:
+        """Add the overlaps of the first tile's components with the second's, and of the second's with the first's."""
+        first, second = self._pair
+        backward = backward and first != second
+        if forward:
+            self._overlap(order, forward=True)
+            _add(sums, self._out, (first, second), self._mixture)
+            if backward and order == SYMMETRIC:
+                _add(sums, self._out.T, (second, first), self._mixture)
+        if backward and order != SYMMETRIC:
+            self._overlap(order, forward=False)
+            _add(sums, self._out.T, (second, first), self._mixture)
 
+    def _centre(self) -> bool:
+        """Move the origin into the smaller tile where expanded squares are precise enough; whether they are."""
+        tiles, pair = self._tiles, np.array(self._pair)
+        smaller = pair[np.argmin(tiles.radius[pair])]
+        if self._mixture.outputs == 1 or tiles.radius[smaller] ** 2 > EXPANDED * np.min(tiles.least[pair]):
+            return False
+        self._rows, self._columns = self._rows - tiles.centre[smaller], self._columns - tiles.centre[smaller]
+        self._row_squares = np.sum(self._rows * self._rows, axis=1)
+        self._column_squares = np.sum(self._columns * self._columns, axis=1)
+        return True
 
-def _overlap(work: _Work, own: np.ndarray, other: np.ndarray, order: float, mixture: _Mixture) -> None:
-    """Into `work.overlap`: exp(-D(own || other)); `work.squared` stays."""
-    if order == RELATIVE_ENTROPY:
-        _relative_entropy_overlap(work, own, other, mixture)
-    else:
-        _chernoff_overlap(work, own, other, order, mixture)
+    def _form_distances(self) -> None:
+        out = self._squared
+        if self._expanded:
+            left = np.column_stack([-2 * self._rows, self._row_squares, np.ones(len(self._rows))])
+            right = np.column_stack([self._columns, np.ones(len(self._columns)), self._column_squares])
+            np.matmul(left, right.T, out=out)
+            if self._pair[0] == self._pair[1]:
+                np.fill_diagonal(out, 0.0)
+            return
+        np.subtract(self._rows[:, 0][:, None], self._columns[:, 0][None, :], out=out)
+        np.multiply(out, out, out=out)
+        for c in range(1, self._mixture.outputs):
+            np.subtract(self._rows[:, c][:, None], self._columns[:, c][None, :], out=self._out)
+            np.multiply(self._out, self._out, out=self._out)
+            np.add(out, self._out, out=out)
 
+    def _overlap(self, order: float, forward: bool) -> None:
+        """Into `_out`: exp(-D) of row from column (forward) or column from row, for every pair; the distances stay."""
+        rows, columns = self._own[:, None], self._other[None, :]
+        own, other = (rows, columns) if forward else (columns, rows)
+        if order == RELATIVE_ENTROPY:
+            self._relative_entropy_overlap(own, other, forward)
+        else:
+            self._chernoff_overlap(own, other, order)
 
-def _relative_entropy_overlap(work: _Work, own: np.ndarray, other: np.ndarray, mixture: _Mixture) -> None:
-    out, half = work.overlap, 0.5 * mixture.outputs
-    if mixture.equal_widths:
-        np.multiply(work.squared, -0.5 / other, out=out)
-    else:
-        np.add(work.squared, mixture.outputs * own, out=out)
-        np.multiply(out, -0.5 / other, out=out)
-        np.add(out, half * (1 + np.log(own)), out=out)
-        np.subtract(out, half * np.log(other), out=out)
-    np.maximum(out, FLOOR, out=out)
-    np.exp(out, out=out)
+    def _exponential(self, lowest: float) -> None:
+        if lowest < FLOOR:
+            np.maximum(self._out, FLOOR, out=self._out)
+        np.exp(self._out, out=self._out)
 
+    def _relative_entropy_overlap(self, own: np.ndarray, other: np.ndarray, forward: bool) -> None:
+        outputs, half = self._mixture.outputs, 0.5 * self._mixture.outputs
+        lowest = -0.5 * (self._farthest + outputs * float(own.max())) / float(other.min())
+        lowest += half * (1 + np.log(float(own.min()) / float(other.max())))
+        if self._mixture.equal_widths:
+            np.multiply(self._squared, -0.5 / other, out=self._out)
+        elif self._expanded:
+            self._relative_entropy_product(forward)
+        else:
+            np.add(self._squared, outputs * own, out=self._out)
+            np.multiply(self._out, -0.5 / other, out=self._out)
+            np.add(self._out, half * (1 + np.log(own)), out=self._out)
+            np.subtract(self._out, half * np.log(other), out=self._out)
+        self._exponential(float(lowest))
 
-def _chernoff_overlap(work: _Work, own: np.ndarray, other: np.ndarray, order: float, mixture: _Mixture) -> None:
-    """exp(-a (1-a) |d|² / 2s) (own^(1-a) other^a / s)^(C/2) with s = (1-a) own + a other; that ratio is at most 1."""
-    out, power = work.overlap, work.power
-    factor = -0.5 * order * (1 - order)
-    if mixture.equal_widths:
-        np.multiply(work.squared, factor / other, out=out)
-    else:
-        np.add((1 - order) * own, order * other, out=out)
+    def _relative_entropy_product(self, forward: bool) -> None:
+        """-(|d|² + C own) / 2 other + C/2 (1 + log own - log other) as one matrix product."""
+        half = 0.5 * self._mixture.outputs
+        first = self._rows, self._row_squares, self._own
+        second = self._columns, self._column_squares, self._other
+        mean, squares, variance = first if forward else second
+        ones = np.ones(len(mean))
+        own = np.column_stack([mean, squares + 2 * half * variance, half * (1 + np.log(variance)), ones])
+        mean, squares, variance = second if forward else first
+        constant = -0.5 * squares / variance - half * np.log(variance)
+        other = np.column_stack([mean / variance[:, None], -0.5 / variance, np.ones(len(mean)), constant])
+        left, right = (own, other) if forward else (other, own)
+        np.matmul(left, right.T, out=self._out)
+        if self._pair[0] == self._pair[1]:
+            np.fill_diagonal(self._out, 0.0)
+
+    def _chernoff_overlap(self, own: np.ndarray, other: np.ndarray, order: float) -> None:
+        """exp(-a (1-a) |d|² / 2s) (own^(1-a) other^a / s)^(C/2), s = (1-a) own + a other; that ratio is at most 1."""
+        factor = -0.5 * order * (1 - order)
+        lowest = factor * self._farthest / min(float(own.min()), float(other.min()))
+        out = self._out
+        if self._mixture.equal_widths:
+            np.multiply(self._squared, factor / other, out=out)
+            self._exponential(lowest)
+            return
+        np.add((1 - order) / factor * own, order / factor * other, out=out)
         np.divide(1.0, out, out=out)
-        np.multiply(out, own ** (1 - order), out=power)
-        np.multiply(power, other**order, out=power)
-        np.multiply(out, work.squared, out=out)
-        np.multiply(out, factor, out=out)
-    np.maximum(out, FLOOR, out=out)
-    np.exp(out, out=out)
-    if not mixture.equal_widths:
-        _multiply_power(out, power, mixture.outputs)
+        np.multiply(out, own ** (1 - order) / factor, out=self._power)
+        np.multiply(self._power, other**order, out=self._power)
+        np.multiply(out, self._squared, out=out)
+        self._exponential(lowest)
+        _multiply_power(out, self._power, self._mixture.outputs)
 
 
 def _multiply_power(out: np.ndarray, base: np.ndarray, twice: int) -> None:
