@@ -74,9 +74,11 @@ def settings(config: Config) -> CurveSettings:
     Raises:
         ValueError: an odd number of samples.
     """
-    given = config.curves.given()
+    own = ("quantities", "certify", "certify_share")
+    given = {key: value for key, value in config.curves.given().items() if key not in own}
     renamed = {"samples": "samples_per_input"}
-    return CurveSettings(**{renamed.get(k, k): v for k, v in given.items() if k != "quantities"})
+    share = config.curves.certify_share if config.curves.certify else 0.0
+    return CurveSettings(**{renamed.get(key, key): value for key, value in given.items()}, certify=share)
 
 
 def quantities(config: Config) -> list[str] | None:
@@ -132,6 +134,8 @@ def resolved(config: Config, data: Dataset, computed: list[str]) -> Config:
                 "quantities": computed,
                 "samples": config.curves.samples,
                 "store": config.curves.store and str(Path(config.curves.store).absolute()),
+                "certify": config.curves.certify,
+                "certify_share": config.curves.certify_share,
             },
         ),
         output=config.output.model_copy(update={"folder": str(Path(config.output.folder).absolute())}),

@@ -123,6 +123,8 @@ class CurvesSection(Section):
     extra_inputs: int | None = _set(None, "test inputs that join the training inputs in information_parameters", ge=0)
     seed: int = _set(0, "fixes the Monte Carlo samples", "--sampling-seed", ge=0)
     store: str | None = _set(None, "folder that keeps kernels for the next run")
+    certify: bool = _set(False, "compute a tenth of the values again by a second route and compare")
+    certify_share: float = _set(0.1, "share of the times that --certify draws", gt=0, le=1)
 
 
 class OutputSection(Section):
@@ -352,6 +354,7 @@ _NEEDS = {
     "greater_than": "greater than {gt:g}",
     "greater_than_equal": "{ge:g} or greater",
     "less_than": "less than {lt:g}",
+    "less_than_equal": "{le:g} or less",
     "too_short": "a list of at least {min_length}",
     "string_too_short": "one character",
     "string_too_long": "one character",
@@ -367,11 +370,8 @@ def _explain(section: str, key: str, value: Any, detail: Any) -> str:
     inner = detail["input"]
     need = _NEEDS.get(detail["type"])
     need = need.format(**detail.get("ctx", {})) if need else detail["msg"]
-    where = (
-        f"{key} holds {inner!r}; each entry"
-        if isinstance(value, list) and inner is not value
-        else f"{key} is {value!r}; it"
-    )
+    entry = isinstance(value, list) and inner is not value
+    where = f"{key} holds {inner!r}; each entry" if entry else f"{key} is {value!r}; it"
     near = suggestion(str(inner), get_args(Format)) if detail["type"] == "literal_error" else ""
     return f"{where} must be {need}{near}"
 

@@ -21,13 +21,16 @@ from ntkinfo.config import Config, ConfigError, Problem, dump_config, load_confi
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Dataset
 from ntkinfo.information import curves as information
+from ntkinfo.information.certificate import Certificate
+from ntkinfo.information.curve_methods import harmonised
+from ntkinfo.report.certificate import print_certificate
 from ntkinfo.report.figures import curves_figure, save_figure
 from ntkinfo.report.progress import ConsoleProgress, Interruptible
 from ntkinfo.report.results import ResultsFolder
 from ntkinfo.report.series import panels
 from ntkinfo.report.summary import print_summary
 
-DONE, FAILED, INTERRUPTED = 0, 2, 130
+DONE, FAILED, NOT_CERTIFIED, INTERRUPTED = 0, 2, 3, 130
 _PIPE_WIDTH = 130
 
 
@@ -56,7 +59,8 @@ def run_curves(path: str | None, given: Mapping[str, Any], problems: Sequence[Pr
         switches: what only the command line says.
 
     Returns:
-        The exit code: 0 when done, 2 for bad input, 130 when interrupted.
+        The exit code: 0 when done, 2 for bad input, 3 where values disagree with their second route, 130 when
+        interrupted.
     """
     # A pipe or a file has no width of its own; the table must not be cut there.
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
@@ -110,13 +114,36 @@ def _run(config: Config, switches: Switches, messages: Console, output: Console)
             return INTERRUPTED
         _summarise(output, curves, config.output.bits)
         _print_notes(output, curves)
+        certificates = certificates_of(curves)
+        print_certificate(output, certificates)
         written = _write(folder, curves, config, data)
         names = ", ".join(place.name for place in written)
         output.print(f"\n{names} in {escape(str(folder.folder))} ({time.monotonic() - start:.0f} s)", soft_wrap=True)
     if not whole:
         missing = _missing(curves, config)
         messages.print(f"Interrupted. What was finished is written; missing: {missing}.", soft_wrap=True)
-    return DONE if whole else INTERRUPTED
+        return INTERRUPTED
+    return _judge(certificates, messages)
+
+
+def _judge(certificates: Mapping[str, Certificate], messages: Console) -> int:
+    """The exit code that the certificates ask for; what disagrees is said on the error stream, quiet or not."""
+    failed = {label: one for label, one in certificates.items() if not one.passed}
+    for label, certificate in failed.items():
+        place = f"{label}: " if label else ""
+        messages.print(f"[bold red]error:[/] {place}{escape(certificate.verdict)}", highlight=False, soft_wrap=True)
+    return NOT_CERTIFIED if failed else DONE
+
+
+def certificates_of(curves: xr.Dataset) -> dict[str, Certificate]:
+    """The certificates that curves hold: by "depth 3" where there are several depths, else by ""."""
+    text = str(curves.attrs.get("certificate", ""))
+    if "depth" not in curves.dims:
+        return {"": Certificate.from_json(text)} if text else {}
+    # Several depths hold a list, unless they all hold the same.
+    texts = json.loads(text) if text.startswith("[") else [text] * curves.sizes["depth"]
+    pairs = zip(curves["depth"].values, texts, strict=True)
+    return {f"depth {int(depth)}": Certificate.from_json(each) for depth, each in pairs if each}
 
 
 def compute(config: Config, data: Dataset, progress: Track) -> tuple[xr.Dataset, bool]:
@@ -160,11 +187,15 @@ def _stack(finished: Mapping[int | None, xr.Dataset]) -> xr.Dataset:
     depths = xr.DataArray(
         list(finished), dims="depth", name="depth", attrs={"long_name": "hidden layers", "units": "1"}
     )
-    sets = list(finished.values())
+    sets = harmonised(list(finished.values()))
     stacked = xr.concat(
         sets, depths, data_vars="all", coords="minimal", compat="override", join="outer", combine_attrs="override"
     )
-    stacked.attrs = {key: _agreed([curves.attrs.get(key, "") for curves in sets]) for key in sets[0].attrs}
+    keys = dict.fromkeys(key for curves in sets for key in curves.attrs)
+    stacked.attrs = {key: _agreed([curves.attrs.get(key, "") for curves in sets]) for key in keys}
+    for name in [str(name) for name in stacked.data_vars if str(name).endswith("_method")]:
+        # Depths that lack a quantity leave gaps, which whole numbers cannot hold.
+        stacked[name] = stacked[name].fillna(-1).astype("int8").assign_attrs(stacked[name].attrs)
     return stacked
 
 
@@ -184,11 +215,18 @@ def _write(folder: ResultsFolder, curves: xr.Dataset, config: Config, data: Data
         for suffix in dict.fromkeys(config.output.formats):
             files[f"curves.{suffix}"] = lambda place: save_figure(figure, place)
     files["config.toml"] = lambda place: place.write_text(text, encoding="utf-8")
+    if "certificate" in curves.attrs:
+        files["certificate.json"] = lambda place: place.write_text(_certificate_text(curves), encoding="utf-8")
     return folder.write(files)
 
 
+def _certificate_text(curves: xr.Dataset) -> str:
+    records = {label: json.loads(one.to_json()) for label, one in certificates_of(curves).items()}
+    return json.dumps(records.get("", records), indent=1) + "\n"
+
+
 def _refuse_to_replace(folder: Path, config: Config, switches: Switches) -> None:
-    names = ["curves.nc", "config.toml", *(f"curves.{suffix}" for suffix in config.output.formats)]
+    names = ["curves.nc", "config.toml", "certificate.json", *(f"curves.{suffix}" for suffix in config.output.formats)]
     there = [name for name in names if (folder / name).exists()]
     if there and not switches.overwrite:
         raise ValueError(
@@ -226,6 +264,8 @@ def _missing(curves: xr.Dataset, config: Config) -> str:
     depths = [str(d) for d in assembly.networks(config) if "depth" in curves.dims and d not in curves["depth"].values]
     if depths:
         parts.append(f"depths {', '.join(depths)}")
+    if config.curves.certify and len(certificates_of(curves)) < max(curves.sizes.get("depth", 1), 1):
+        parts.append("the certificate")
     return "; ".join(parts) or "values that are NaN in curves.nc"
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ntkinfo.core.records import Estimate
+from ntkinfo.information.curve_methods import SUFFIX, MethodCodes
 from ntkinfo.information.quantities import QUANTITIES, SUFFIXES
 from ntkinfo.training.output_distribution import OutputDistribution
 
@@ -22,7 +23,7 @@ class CurveTable:
         self._unit = distribution.procedure.loss
         self._chosen = chosen
         self._values: dict[str, np.ndarray] = {}
-        self._meanings: dict[str, dict[tuple[str, str], None]] = {}
+        self._routes: dict[str, MethodCodes] = {}
         self._notes: dict[str, None] = {}
 
     def put(self, name: str, values: Any, split: str | None = None, part: slice = slice(None)) -> None:
@@ -30,18 +31,28 @@ class CurveTable:
         base = base_name(name)
         if base not in self._chosen:
             return
-        dims = QUANTITIES[base].dims
         if name not in self._values:
-            shape = (len(self._times), len(SPLITS)) if "split" in dims else (len(self._times),)
-            self._values[name] = np.full(shape, np.nan)
-        place = (part, SPLITS.index(split)) if split is not None else (part,)
-        self._values[name][place] = np.asarray(values)
+            self._values[name] = np.full(self._shape(base), np.nan)
+        self._values[name][_place(split, part)] = np.asarray(values)
 
     def put_estimate(self, name: str, estimate: Estimate, split: str | None = None, part: slice = slice(None)) -> None:
-        """Put a value and its error, and remember what the value is."""
+        """Put a value and its error, and remember what the value is and how it was computed."""
+        if name not in self._chosen:
+            return
         self.put(name, estimate.value, split, part)
         self.put(f"{name}_standard_error", estimate.standard_error, split, part)
-        self._meanings.setdefault(name, {})[estimate.meaning, estimate.method] = None
+        self._routes.setdefault(name, MethodCodes(self._shape(name))).put(_place(split, part), estimate)
+
+    def put_closed_form(
+        self, name: str, values: Any, errors: Any, split: str | None = None, part: slice = slice(None)
+    ) -> None:
+        """Put a value that has one route only, and its numerical error."""
+        self.put(name, values, split, part)
+        self.put(f"{name}_standard_error", errors, split, part)
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        count = len(self._times)
+        return (count, len(SPLITS)) if "split" in QUANTITIES[name].dims else (count,)
 
     def note(self, *notes: str) -> None:
         """Remember what the reader of the result has to know."""
@@ -50,12 +61,18 @@ class CurveTable:
     def dataset(self, attributes: dict[str, Any]) -> xr.Dataset:
         """Return the labelled data set of what has been put so far."""
         variables = {name: self._variable(name, values) for name, values in self._values.items()}
+        switches = dict(self._notes)
+        for name, routes in self._routes.items():
+            numbers = routes.variable(QUANTITIES[name].dims, QUANTITIES[name].long_name)
+            if numbers is not None:
+                variables[name + SUFFIX] = numbers
+                switches.update(dict.fromkeys(routes.notes(name, self._times, SPLITS)))
         coordinates = {
             "time": ("time", self._times, {"long_name": "training time", "units": _TIME_UNITS[self._unit]}),
             "split": ("split", np.array(SPLITS)),
         }
         ordered = sorted(variables, key=lambda name: (list(QUANTITIES).index(base_name(name)), len(name)))
-        notes = {"notes": "; ".join(self._notes)}
+        notes = {"notes": "; ".join(switches)}
         return xr.Dataset({name: variables[name] for name in ordered}, coordinates, {**attributes, **notes})
 
     def _variable(self, name: str, values: np.ndarray) -> xr.Variable:
@@ -65,10 +82,10 @@ class CurveTable:
         if suffix:
             attributes["long_name"] = f"{quantity.long_name}: {SUFFIXES[suffix]}"
             attributes["meaning"] = SUFFIXES[suffix]
-        elif base in self._meanings:
-            # A curve may change its route on the way; it then names them all.
-            attributes["meaning"] = " | ".join(dict.fromkeys(meaning for meaning, _ in self._meanings[base]))
-            attributes["method"] = " | ".join(dict.fromkeys(method for _, method in self._meanings[base]))
+        elif base in self._routes:
+            # A curve may change its route on the way; it then names them all, and `_method` says which is where.
+            attributes["meaning"] = " | ".join(self._routes[base].meanings)
+            attributes["method"] = " | ".join(self._routes[base].methods)
         return xr.Variable(quantity.dims, values, attributes)
 
 
@@ -76,6 +93,10 @@ _TIME_UNITS = {
     "sum": "1 (gradient flow on the loss summed over inputs and outputs)",
     "mean": "1 (gradient flow on the loss averaged over inputs and outputs)",
 }
+
+
+def _place(split: str | None, part: slice) -> tuple:
+    return (part,) if split is None else (part, SPLITS.index(split))
 
 
 def base_name(name: str) -> str:

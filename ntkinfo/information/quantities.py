@@ -67,6 +67,7 @@ SUFFIXES: Mapping[str, str] = {
     "_multisample_lower_standard_error": "standard error of the multi-sample lower bound",
     "_multisample_upper_standard_error": "standard error of the multi-sample upper bound",
     "_standard_error": "standard error, or the numerical error where nothing is drawn",
+    "_method": "route, where it changes over time or from split to split",
 }
 """Endings of the variables that go with a curve."""
 

@@ -9,7 +9,7 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
-_BOUNDS = ("_lower", "_upper", "_standard_error")
+_BESIDES = ("_lower", "_upper", "_standard_error", "_method")
 
 
 def print_summary(console: Console, curves: xr.Dataset, bits: bool = False, title: str = "") -> None:
@@ -60,7 +60,7 @@ def _chosen_times(times: np.ndarray, columns: int) -> np.ndarray:
 
 def _rows(curves: xr.Dataset, chosen: np.ndarray, bits: bool) -> Iterator[list[str]]:
     for name in (str(key) for key in curves.data_vars):
-        if name.endswith(_BOUNDS) or (set(curves[name].dims) - {"time", "split"}):
+        if name.endswith(_BESIDES) or (set(curves[name].dims) - {"time", "split"}):
             continue
         array = curves[name]
         unit = str(array.attrs.get("units", ""))
@@ -93,4 +93,6 @@ def _cell(value: float, error: float) -> str:
     if not (np.isfinite(error) and error > max(1e-5 * abs(value), 1e-9)):
         return f"{value:.4g}"
     places = max(0, 1 - int(np.floor(np.log10(error))))
+    if places > 7:
+        return f"{value:.1e} ± {error:.0e}"
     return f"{value:.{places}f} ± {error:.{places}f}"

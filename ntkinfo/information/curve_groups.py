@@ -1,0 +1,199 @@
+"""The functions that fill a table of curves, one a group of quantities.
+
+A new quantity is an entry of `quantities.QUANTITIES` with the name of its group, a function in one of the three
+mappings at the end of this module (or a line in the group's function), and a second route in `second_routes.ROUTES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from ntkinfo.core.arrays import Array, to_numpy
+from ntkinfo.core.linear_algebra import NotDefiniteError
+from ntkinfo.core.records import Estimate
+from ntkinfo.information import numerical_errors
+from ntkinfo.information.curve_job import Job, Side
+from ntkinfo.information.linear_decoder import information_target_gaussian
+from ntkinfo.information.losses import closed_form
+from ntkinfo.information.member_error import error_member
+from ntkinfo.information.numerical_errors import widened
+from ntkinfo.information.output import InputInformation, TargetInformation, information_output
+from ntkinfo.information.parameters import ExtraInputs, function_space, linear_model
+from ntkinfo.information.path import path
+from ntkinfo.information.training_set import relative_entropy_per_input
+from ntkinfo.training.output_distribution import OutputDistribution
+
+# Rounding and the truncated time factors leave this share of the outputs' size in their means.
+_RESOLUTION = 1e-11
+
+
+def add_path(job: Job) -> None:
+    """Fisher trace, speed, energy, distance and length of the parameters' path."""
+    result = path(job.law)
+    errors = job.errors.path(result)
+    values = {
+        "fisher_trace": result.fisher_trace,
+        "speed_squared": result.speed_squared,
+        "path_energy": result.energy,
+        "parameter_distance": result.distance,
+    }
+    for name, value in values.items():
+        job.table.put_closed_form(name, value, errors[name])
+    job.table.put_estimate("path_length", widened(result.length, errors["path_length"]))
+    job.table.note(*result.notes)
+
+
+def add_parameters(job: Job) -> None:
+    """Relative entropies to the start, in function space and of the linear model."""
+    if "information_parameters_linear" in job.chosen:
+        estimate = job.errors.parameters(linear_model(job.law), linear=True)
+        job.table.put_estimate("information_parameters_linear", estimate)
+    if "information_parameters" not in job.chosen:
+        return
+    try:
+        estimate = function_space(job.law, extra_inputs(job.law, job.settings.extra_inputs), job.progress)
+        job.table.put_estimate("information_parameters", job.errors.parameters(estimate, linear=False))
+    except NotDefiniteError as error:
+        # A prior that is singular to rounding leaves this one quantity undefined, not the others.
+        job.table.put("information_parameters", np.nan)
+        job.table.note(f"information_parameters not computed: {error}")
+
+
+def extra_inputs(law: OutputDistribution, count: int) -> ExtraInputs | None:
+    """Kernels of the first `count` test inputs, or None for none.
+
+    Raises:
+        ValueError: the blocks were given as arrays without a source.
+    """
+    if not count:
+        return None
+    source, inputs = law.blocks.source, law.data.x_test[:count]
+    if source is None:
+        raise ValueError("extra_inputs needs kernel blocks with a source; make them with kernel_blocks")
+    return ExtraInputs(source.cross(inputs), source.square(inputs))
+
+
+def add_losses(job: Job, side: Side, part: slice, mean: Array, variance: Array) -> None:
+    """Losses, and the classification error of the mean."""
+    values = closed_form(mean, variance, side.targets, side.labels)
+    mean_error = side.errors.mean(part)
+    errors = numerical_errors.losses(values, mean_error, side.errors.variance(part, variance), mean.shape[2])
+    if side.labels is not None and "error_mean" in job.chosen:
+        errors["error_mean"] = numerical_errors.undecided(mean, side.labels, mean_error)
+    for name, value in values.items():
+        job.table.put_closed_form(name, value, errors.get(name, 0.0), side.split, part)
+
+
+def add_training_set(job: Job, side: Side, part: slice, mean: Array, variance: Array) -> None:
+    """The upper bound on I(Z;D|X)."""
+    log_variance = side.law.log_variance_at(part)
+    value = to_numpy(relative_entropy_per_input(mean, log_variance, side.law.initial_variance)).mean(axis=1)
+    error = numerical_errors.training_set(
+        value,
+        to_numpy(side.law.initial_variance),
+        side.errors.mean(part),
+        to_numpy(variance),
+        side.errors.relative_variance(part, log_variance),
+        mean.shape[2],
+    )
+    job.table.put_closed_form("information_training_set", value, error, side.split, part)
+
+
+def add_member(job: Job, side: Side, index: int) -> None:
+    """The expected classification error of a member at one time."""
+    if side.labels is None:
+        return
+    part = slice(index, index + 1)
+    mean, variance = side.law.mean_at(part), side.law.variance_at(part)
+    extra = numerical_errors.member(
+        to_numpy(mean)[0],
+        to_numpy(variance)[0],
+        side.labels,
+        side.errors.mean(part)[0],
+        side.errors.relative_variance(part, side.law.log_variance_at(part))[0],
+    )
+    estimate = widened(error_member(mean, variance, side.labels), extra)
+    job.table.put_estimate("error_member", estimate, side.split, part)
+
+
+def add_output(job: Job, side: Side, index: int) -> None:
+    """I(Z;X) and I(Z;Y) with their bounds at one time."""
+    mean, variance = side.law.separated_at(index)
+    place, settings, resolution = (side.split, slice(index, index + 1)), job.settings, resolution_of(side)
+    given, target = information_output(
+        mean,
+        variance,
+        side.labels,
+        seed=settings.seed,
+        samples=settings.samples_per_input,
+        tolerance=settings.tolerance,
+        resolution=resolution,
+    )
+    extra = _information_error(side, index, to_numpy(variance), resolution)
+    if given.noiseless:
+        job.table.note(f"{side.split}: outputs without variance count as equal within {resolution:.1e}")
+    _put_information(job, "information_input", given, extra, place)
+    for end in ("lower", "upper"):
+        multi = getattr(given, f"multisample_{end}")
+        if multi is not None:
+            job.table.put(f"information_input_multisample_{end}", multi.value, *place)
+            job.table.put(f"information_input_multisample_{end}_standard_error", multi.standard_error, *place)
+    if target is not None:
+        _put_information(job, "information_target", target, extra, place)
+    else:
+        job.table.put_estimate("information_target", _continuous_target(side, index), *place)
+
+
+def resolution_of(side: Side) -> float:
+    """Deviations and distances up to this are none."""
+    return _RESOLUTION * max(float(np.abs(side.targets).max()), float(side.law.initial_variance.max()) ** 0.5)
+
+
+def _put_information(
+    job: Job, name: str, result: InputInformation | TargetInformation, extra: float, place: tuple[str, slice]
+) -> None:
+    job.table.put_estimate(name, widened(result.value, extra), *place)
+    job.table.put(f"{name}_lower", result.lower, *place)
+    job.table.put(f"{name}_upper", result.upper, *place)
+
+
+def _information_error(side: Side, index: int, variance: np.ndarray, resolution: float) -> float:
+    """What the errors of mean and variance do to I(Z;X) and I(Z;Y); outputs that count as certain have none."""
+    part = slice(index, index + 1)
+    std = np.sqrt(variance)
+    if np.array_equal(variance, to_numpy(side.law.variance_at(part))[0]):
+        varies = std > resolution
+        shift = np.divide(side.errors.mean(part)[0], std, out=np.zeros_like(std), where=varies)
+    else:
+        varies = std > 0
+        shift = side.errors.separated(index, std)
+    relative = side.errors.relative_variance(part, side.law.log_variance_at(part))[0]
+    return numerical_errors.information(shift, np.where(varies, relative, 0.0), side.law.n_outputs)
+
+
+def _continuous_target(side: Side, index: int) -> Estimate:
+    """The bound for continuous targets; its error is the change when the outputs move by theirs."""
+    part = slice(index, index + 1)
+    mean, variance = to_numpy(side.law.mean_at(part))[0], to_numpy(side.law.variance_at(part))[0]
+    value = information_target_gaussian(mean, variance, side.targets).value
+    signs = np.sign(np.random.default_rng(0).standard_normal(mean.shape))
+    moved = mean + signs * (side.errors.mean(part)[0] / mean.shape[1] ** 0.5)[:, None]
+    wider = variance + side.errors.variance(part, variance[None])[0]
+    other = information_target_gaussian(moved, wider, side.targets).value
+    change = abs(float(other.value) - float(value.value)) if np.isfinite(float(value.value)) else 0.0
+    return widened(value, 2 * change)
+
+
+WHOLE: Mapping[str, Callable[[Job], None]] = {"path": add_path, "parameters": add_parameters}
+"""Groups that are computed at all times together."""
+
+STREAMED: Mapping[str, Callable[[Job, Side, slice, Array, Array], None]] = {
+    "losses": add_losses,
+    "training set": add_training_set,
+}
+"""Groups computed from mean (t, p, C) and variance (t, p) at runs of times."""
+
+AT_EACH_TIME: Mapping[str, Callable[[Job, Side, int], None]] = {"member": add_member, "output": add_output}
+"""Groups that take an integral at every time."""

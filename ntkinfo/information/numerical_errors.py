@@ -1,0 +1,376 @@
+"""Numerical errors of the closed forms: how far rounding and the truncated time factors carry means and variances.
+
+Three sources are followed, to first order. (a) Truncation of the time factorisation, `TimeFactors.error`. (b) The
+eigen-decomposition answers for a kernel Θ + E next to Θ; ‖E‖ is taken as √n·ε·λ_max, what LAPACK attains (its
+guaranteed bound is larger). As |g(Θ + E) − g(Θ)|_jk ≤ g_j |E_jk| g_k for gradient flow without ridge (twice that with
+one), the mean at x moves by at most ‖E‖·‖a_x g‖·‖g ŷ‖ and the variance by 2√v·‖E‖·‖a_x g‖·‖g (B + σ_y²)^½‖, with
+‖a_x g‖ ≤ Θ(x, x)^½ max_j λ_j^½ g_j. (c) Rounding of the sums themselves. Kernels and targets count as given exactly,
+and so does the decision which eigenvalues are null. Notation: theory §1 and `training/output_distribution.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ntkinfo.core.arrays import Array, float64, namespace, to_numpy
+from ntkinfo.core.records import Estimate
+from ntkinfo.information.path import Path, to_learn
+from ntkinfo.training.output_distribution import OutputDistribution
+
+EPSILON = float(np.finfo(np.float64).eps)
+TRUNCATION = 1e-13  # tolerance of `training.time_factors.factor`, relative to a block's largest value
+_TIMES = 64  # sizes over time rise or fall steadily: the larger of two neighbours bounds what lies between
+
+
+@dataclass(frozen=True)
+class Growth:
+    """What multiplies the kernel's error ‖E‖ at each time; every array is (T,).
+
+    Args:
+        learned: ‖g ŷ‖ over directions and outputs.
+        spread: ‖g (B + σ_y²)^½‖.
+        root: max λ^½ g.
+        effective: the filter at λ = 0: time, or what a ridge or momentum makes of it; infinite without an end.
+        injected: largest variance of gradient noise along a parameter direction.
+        speed: what multiplies √n‖E‖ in the squared speed.
+        energy: the same for the path's energy.
+        distance: the same for the squared distance.
+        quadratic: the same for the quadratic term of the linear model's relative entropy.
+        logarithm: what moving every eigenvalue by ‖E‖ changes in Σ log|r|, one output.
+    """
+
+    learned: np.ndarray
+    spread: np.ndarray
+    root: np.ndarray
+    effective: np.ndarray
+    injected: np.ndarray
+    speed: np.ndarray
+    energy: np.ndarray
+    distance: np.ndarray
+    quadratic: np.ndarray
+    logarithm: np.ndarray
+
+
+class NumericalErrors:
+    """Errors of the output law of one distribution, at every time and on both splits.
+
+    Args:
+        distribution: the law of the outputs.
+    """
+
+    def __init__(self, distribution: OutputDistribution):
+        self._law = distribution
+        n = len(to_numpy(distribution.eigenvalues))
+        self.unit = n**0.5 * EPSILON
+        self.kernel_error = self.unit * float(distribution.eigenvalues[-1])
+        self._size = n
+
+    @cached_property
+    def growth(self) -> Growth:
+        """Sizes that multiply the kernel's error, from at most 64 of the times."""
+        count = len(self._law.times)
+        chosen = np.unique(np.linspace(0, count - 1, min(count, _TIMES)).round().astype(int))
+        with float64():
+            table = self._sizes(self._law.internal_times[chosen])
+            effective = self._effective(self._law.internal_times)
+        after = np.searchsorted(chosen, np.arange(count))
+        before = np.where(chosen[after] == np.arange(count), after, after - 1)
+        between = {name: np.maximum(row[before], row[after]) for name, row in table.items()}
+        return Growth(**between, effective=effective)
+
+    def _effective(self, times: Array) -> np.ndarray:
+        summed = self._law.summed
+        t = to_numpy(summed.filter(0 * self._law.eigenvalues[:1], times))[:, 0]
+        return t if summed.ridge > 0 else np.where(np.isinf(to_numpy(times)), np.inf, t)
+
+    def _sizes(self, times: Array) -> dict[str, np.ndarray]:
+        law, summed = self._law, self._law.summed
+        values, xp = _slow_twins(law), namespace(law.eigenvalues)
+        g, rate = xp.abs(summed.filter(values, times)), summed.rate(values, times)
+        targets = xp.sum(law.targets**2, axis=1)
+        noise = summed.target_noise_variance
+        learn, t = to_learn(law), self._effective(times)
+        finite = np.where(np.isfinite(t), t, 0.0)
+        shift = summed.log_residual(law.eigenvalues + self.kernel_error, times)
+        log = summed.log_residual(law.eigenvalues, times)
+        known = xp.isfinite(shift) & xp.isfinite(log)
+        change = xp.abs(xp.where(known, shift, 0.0) - xp.where(known, log, 0.0))
+        sizes = {
+            "learned": (g**2 @ targets) ** 0.5,
+            "spread": (g**2 @ (xp.maximum(law.prior_variance, 0.0) + noise)) ** 0.5,
+            "root": xp.max(xp.sqrt(values)[None, :] * g, axis=1),
+            "injected": xp.max(summed.injected_variance(values, times), axis=1) * summed.temperature,
+            "speed": (rate**2 * (1 + 2 * values[None, :] * finite[:, None])) @ learn,
+            "energy": 2 * (summed.energy(values, times) @ learn),
+            "distance": 3 * (g**2 @ learn),
+            "quadratic": 1.5 * (g**2 @ targets),
+            "logarithm": xp.sum(change, axis=1),
+        }
+        return {name: to_numpy(row) for name, row in sizes.items()}
+
+    def side(self, split: str) -> SideErrors:
+        """Errors at the training or the test inputs."""
+        return self._sides[split]
+
+    @cached_property
+    def _sides(self) -> dict[str, SideErrors]:
+        return {split: SideErrors(self, self._law, split) for split in ("train", "test")}
+
+    def path(self, result: Path) -> dict[str, np.ndarray]:
+        """Errors of the path's quantities by name, (T,) each; that of the length beside the quadrature's."""
+        unit, n = self._law.time_unit, self._size
+        scale = self.kernel_error * n**0.5
+        rounding = {name: self.unit * np.abs(getattr(result, name)) for name in ("speed_squared", "energy", "distance")}
+        energy = scale * self.growth.energy * unit + rounding["energy"]
+        size = to_numpy(result.energy)
+        if getattr(self._law.summed, "momentum", 0.0) > 0:
+            # What is spent is computed as what is left less than the whole.
+            energy = energy + 8 * EPSILON * float(np.max(size))
+        relative = np.divide(energy, size, out=np.zeros_like(energy), where=size > 0)
+        return {
+            "fisher_trace": self.unit * to_numpy(result.fisher_trace),
+            "speed_squared": scale * self.growth.speed * unit**2 + rounding["speed_squared"],
+            "path_energy": energy,
+            "parameter_distance": scale * self.growth.distance + rounding["distance"],
+            "path_length": 0.5 * relative * np.asarray(result.length.value),
+        }
+
+    def parameters(self, estimate: Estimate, linear: bool) -> Estimate:
+        """Widen a relative entropy's error by that of its log-determinant and of its quadratic term; 0 at infinity."""
+        value = np.asarray(estimate.value)
+        size = np.where(np.isfinite(value), np.abs(value), 0.0)
+        extra = self._law.n_outputs * self.growth.logarithm + (self.unit + 4 * TRUNCATION) * size
+        if linear:
+            extra = extra + self.kernel_error * self._size**0.5 * self.growth.quadratic
+        return widened(estimate, np.where(np.isfinite(value), extra, 0.0))
+
+
+class SideErrors:
+    """Bounds on the errors of mean and variance at one split's inputs."""
+
+    def __init__(self, errors: NumericalErrors, distribution: OutputDistribution, split: str):
+        self._errors, self._whole, self._split = errors, distribution, split
+        self._law = getattr(distribution, split)
+        tangent = distribution.procedure.tangent
+        if split == "train":
+            self._reach = np.ones(self._law.n_inputs)
+        else:
+            self._reach = np.sqrt(to_numpy(getattr(distribution.blocks.test, f"{tangent}_diagonal")))
+
+    @cached_property
+    def _mean_over_time(self) -> np.ndarray:
+        """The part of the mean's error that depends on time, (T,)."""
+        law, growth, errors = self._whole, self._errors.growth, self._errors
+        values, power = to_numpy(law.eigenvalues), 1.0 if self._split == "train" else 0.5
+        size = np.linalg.norm(to_numpy(law.targets), axis=1)
+        truncation = float(np.linalg.norm(to_numpy(law.filter_factors.error) * values**power * size))
+        # ‖a_x g‖ over Θ(x, x)^½ at the test inputs; itself, at most 1 (2 where steps overshoot), at the others.
+        reach = growth.root if self._split == "test" else 1.0 if law.summed.step is None else 2.0
+        moved = errors.kernel_error * growth.learned * reach * (2 if law.summed.ridge > 0 else 1)
+        # Before anything is learned the mean is exactly 0.
+        return np.where(growth.root > 0, truncation + moved + errors.unit * reach * float(np.linalg.norm(size)), 0.0)
+
+    def mean(self, part: slice) -> Float[np.ndarray, "t p"]:
+        """Bound on the error of the mean, in the norm over the outputs."""
+        return self._mean_over_time[part, None] * self._reach[None, :]
+
+    def variance(self, part: slice, variance: Float[Array, "t p"]) -> Float[np.ndarray, "t p"]:
+        """Bound on the error of the variance."""
+        v, growth, errors, law = to_numpy(variance), self._errors.growth, self._errors, self._whole
+        truncation = to_numpy(self._law.variance_error[part])
+        pull = 2 * errors.kernel_error * (2 if law.summed.ridge > 0 else 1)
+        if self._split == "train":
+            moved = np.minimum(growth.spread[part], _times(growth.effective[part], np.sqrt(np.sum(v, axis=1))))
+            total = truncation + pull * np.sqrt(v) * moved[:, None] + errors.unit * np.sum(v, axis=1, keepdims=True)
+        else:
+            reach = growth.root[part, None] * self._reach[None, :]
+            start = to_numpy(self._law.initial_variance)
+            trace = float(np.sum(to_numpy(law.prior_variance))) + law.summed.target_noise_variance
+            total = truncation + pull * reach * np.sqrt(v) * growth.spread[part, None]
+            total = total + errors.unit * (start[None, :] + reach**2 * trace)
+        return total + self._gradient_noise(part)
+
+    def _gradient_noise(self, part: slice) -> np.ndarray | float:
+        if self._whole.summed.temperature == 0:
+            return 0.0
+        growth, size = self._errors.growth, self._reach[None, :] ** 2
+        steepest = np.where(self._split == "train", 1.0, growth.effective[part])[:, None]
+        return self._errors.kernel_error * growth.injected[part, None] * (1 + steepest * size)
+
+    def relative_variance(self, part: slice, log_variance: Float[Array, "t p"]) -> Float[np.ndarray, "t p"]:
+        """Bound on the relative error of the variance, right also where that is too small for a floating-point number.
+
+        0 for a variance of exactly 0.
+        """
+        log = to_numpy(log_variance)
+        if self._split == "test" or self._whole.summed.is_noisy:
+            v = np.exp(log)
+            return np.divide(self.variance(part, v), v, out=np.zeros_like(v), where=v > 0)
+        # In units of the squared largest residual, where no digits are lost.
+        scale = self._log_residual[part]
+        scaled = np.exp(log - 2 * scale[:, None])
+        total = np.sum(scaled, axis=1)
+        growth, errors = self._errors.growth, self._errors
+        cut = TRUNCATION * float(np.sum(to_numpy(self._whole.prior_variance))) ** 0.5
+        seen = scale > -300
+        spread = np.where(seen, growth.spread[part] * np.exp(-np.where(seen, scale, 0.0)), np.inf)
+        moved = np.minimum(spread, _times(growth.effective[part], np.sqrt(total)))
+        factor = cut + errors.kernel_error * moved[:, None]
+        bound = 2 * np.sqrt(scaled) * factor + cut**2 + errors.unit * total[:, None]
+        return np.divide(bound, scaled, out=np.zeros_like(scaled), where=scaled > 0)
+
+    @cached_property
+    def _log_residual(self) -> np.ndarray:
+        """Logarithm of the largest residual at each time, which belongs to an extreme eigenvalue; 0 for no residual."""
+        law = self._whole
+        extremes = law.eigenvalues[law.moving][np.array([0, -1])]
+        with float64():
+            largest = np.max(to_numpy(law.summed.log_residual(extremes, law.internal_times)), axis=1)
+        return np.where(np.isfinite(largest), largest, 0.0)
+
+    def separated(self, index: int, std: Float[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
+        """Error of each mean over its deviation where `separated_at` has left the scale of the outputs.
+
+        Args:
+            index: of the time.
+            std: deviations at that time, in units of the largest residual.
+        """
+        law, growth, errors = self._whole, self._errors.growth, self._errors
+        here = slice(index, index + 1)
+        values, scale = law.eigenvalues[law.moving], self._log_residual[here]
+        with float64():
+            left = to_numpy(
+                law.summed.scaled_residual(values, namespace(values).asarray(scale), law.internal_times[here])
+            )
+        size = np.linalg.norm(to_numpy(law.targets[law.moving]), axis=1)
+        moved = TRUNCATION * float(np.linalg.norm(size)) + errors.unit * float(np.linalg.norm(left[0] * size))
+        moved += errors.kernel_error * float(_times(growth.effective[index], float(np.linalg.norm(left[0] * size))))
+        return np.divide(moved, std, out=np.zeros_like(std), where=std > 0)
+
+
+def widened(estimate: Estimate, extra: np.ndarray | float) -> Estimate:
+    """The estimate with a further error: added to a numerical one, in quadrature to a standard error."""
+    old = np.asarray(estimate.standard_error)
+    total = np.hypot(old, extra) if estimate.meaning == "Monte Carlo" else old + extra
+    return replace(estimate, standard_error=float(total) if np.ndim(total) == 0 else total)
+
+
+def losses(
+    values: dict[str, Float[Array, " t"]],
+    mean_error: Float[np.ndarray, "t p"],
+    variance_error: Float[np.ndarray, "t p"],
+    outputs: int,
+) -> dict[str, np.ndarray]:
+    """Errors of the losses of `losses.closed_form` at unit observation variance, from those of mean and variance."""
+    squared = np.mean(mean_error**2, axis=1)
+    bias = to_numpy(values["bias_squared"])
+    moved = 2 * np.sqrt(bias * squared) + squared
+    spread = outputs * np.mean(variance_error, axis=1)
+    errors = {
+        "loss_mean": 0.5 * moved,
+        "bias_squared": moved,
+        "variance": spread,
+        "loss_gibbs": 0.5 * (moved + spread),
+        "loss_gibbs_nll": 0.5 * (moved + spread),
+        "loss_bayes": 0.5 * (moved + spread + bias * np.max(variance_error, axis=1)),
+    }
+    return {name: error + 8 * EPSILON * np.abs(to_numpy(values[name])) for name, error in errors.items()}
+
+
+def undecided(
+    mean: Float[Array, "t p C"], labels: Int[np.ndarray, " p"], mean_error: Float[np.ndarray, "t p"]
+) -> Float[np.ndarray, " t"]:
+    """Share of the inputs whose class lies within the error of the mean; exact ties of exact means are decided."""
+    m = to_numpy(mean)
+    if m.shape[2] == 1:
+        margin = np.abs(m[:, :, 0])
+    else:
+        own = m[:, np.arange(m.shape[1]), labels]
+        other = np.full_like(own, -np.inf)
+        for c in range(m.shape[2]):
+            other = np.maximum(other, np.where(labels[None, :] == c, -np.inf, m[:, :, c]))
+        margin = np.abs(own - other)
+    return np.mean((margin <= 2**0.5 * mean_error) & (mean_error > 0), axis=1)
+
+
+def member(
+    mean: Float[np.ndarray, "p C"],
+    variance: Float[np.ndarray, " p"],
+    labels: Int[np.ndarray, " p"],
+    mean_error: Float[np.ndarray, " p"],
+    relative_variance_error: Float[np.ndarray, " p"],
+) -> float:
+    """Error of a member's expected error rate at one time, by the slope of Φ at the nearest rival, for all rivals."""
+    std, rivals = np.sqrt(2 * variance), max(mean.shape[1] - 1, 1)
+    if mean.shape[1] == 1:
+        gap, std = np.abs(mean[:, 0]), std / 2**0.5
+    else:
+        away = np.abs(mean - mean[np.arange(len(mean)), labels][:, None])
+        away[np.arange(len(mean)), labels] = np.inf
+        gap = np.min(away, axis=1)
+    moved = 2**0.5 * mean_error
+    nearest = np.maximum(gap - moved, 0.0)
+    spread = std > 0
+    z = np.divide(nearest, std, out=np.full_like(gap, np.inf), where=spread)
+    slope = 0.4 * np.exp(-0.5 * np.minimum(z, 40.0) ** 2)
+    shift = np.divide(moved, std, out=np.zeros_like(gap), where=spread)
+    smooth = (
+        rivals
+        * slope
+        * (shift + 0.5 * np.where(spread, np.minimum(z, 40.0), 0.0) * np.minimum(relative_variance_error, 1e300))
+    )
+    return float(np.mean(np.where(spread, np.minimum(smooth, 1.0), (gap <= moved) & (moved > 0))))
+
+
+def training_set(
+    value: Float[np.ndarray, " t"],
+    start: Float[np.ndarray, " p"],
+    mean_error: Float[np.ndarray, "t p"],
+    variance: Float[np.ndarray, "t p"],
+    relative_variance_error: Float[np.ndarray, "t p"],
+    outputs: int,
+) -> Float[np.ndarray, " t"]:
+    """Error of the relative entropy per input, averaged over the inputs; 0 where that is infinite."""
+    scale = np.where(start > 0, start, 1.0)[None, :]
+    squared = np.mean(mean_error**2 / scale, axis=1)
+    size = np.where(np.isfinite(value), value, 0.0)
+    spread = np.mean(relative_variance_error * (1 + variance / scale), axis=1)
+    error = np.sqrt(2 * size * squared) + 0.5 * squared + 0.5 * outputs * spread + 8 * EPSILON * (outputs + size)
+    return np.where(np.isfinite(value), error, 0.0)
+
+
+def information(
+    shift: Float[np.ndarray, " p"], relative_variance_error: Float[np.ndarray, " p"], outputs: int
+) -> float:
+    """Error of I(Z;X) or I(Z;Y) at one time.
+
+    One component's change by δ in units of its deviation turns its log density by about δ, and the information by that
+    times the log of the number of inputs over their number.
+
+    Args:
+        shift: error of each mean over its deviation; 0 for an output without variance.
+        relative_variance_error: of each variance.
+        outputs: how many there are.
+    """
+    most = float(np.log(len(shift)))
+    turned = np.minimum(shift + (0.5 * outputs) ** 0.5 * relative_variance_error, 1.0)
+    return most * float(np.mean(turned))
+
+
+def _slow_twins(law: OutputDistribution) -> Array:
+    """Eigenvalues, but for those whose steps overshoot the one that decays as fast without a change of sign."""
+    values, summed = law.eigenvalues, law.summed
+    if summed.step is None:
+        return values
+    stable = 2 * (1 + getattr(summed, "momentum", 0.0)) / summed.step - 2 * summed.ridge
+    return namespace(values).maximum(namespace(values).minimum(values, stable - values), 0.0)
+
+
+def _times(effective: np.ndarray | float, size: np.ndarray | float) -> np.ndarray:
+    """The product, 0 where the size is 0 even at infinite time."""
+    time, size = np.asarray(effective), np.asarray(size)
+    return np.where(size > 0, np.where(size > 0, time, 0.0) * size, 0.0)

@@ -1,0 +1,339 @@
+"""Every quantity of the curves once more, at one time and on one split, by code that the curves do not use.
+
+`ROUTES` has one function a quantity: it is given a `Place` and returns an `Estimate` with the error of its own route,
+or raises `NotCheckedError` with the reason where that route cannot reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.linalg
+
+from ntkinfo.core.arrays import to_numpy
+from ntkinfo.core.records import Estimate
+from ntkinfo.information import second_sampling as sampling
+from ntkinfo.information.second_law import SecondSide, Snapshot
+from ntkinfo.information.second_propagator import EPSILON, NotCheckedError, path_length
+
+
+@dataclass(frozen=True)
+class Place:
+    """One time and split.
+
+    Args:
+        snapshot: the dense matrices of that time.
+        split: "train" or "test"; "" for a quantity without splits.
+        seed: of what is sampled here.
+        extra_inputs: how many test inputs joined the training inputs in `information_parameters`.
+    """
+
+    snapshot: Snapshot
+    split: str
+    seed: int
+    extra_inputs: int = 0
+
+    @property
+    def side(self) -> SecondSide:
+        """The dense law of this split."""
+        return self.snapshot.side(self.split)
+
+    @property
+    def informations(self) -> tuple[Estimate, ...]:
+        """I(Z;X) and, with labels, I(Z;Y) from the same draws, made once."""
+        kept = self.snapshot.sampled
+        if self.split not in kept:
+            kept[self.split] = sampling.information(self.side, self.seed)
+        return kept[self.split]
+
+    def estimate(self, value: float, error: float, by: str = "direct formula") -> Estimate:
+        """A value with its numerical error, computed from this place's matrices."""
+        rounding = 16 * EPSILON * abs(value) if np.isfinite(value) else 0.0
+        return Estimate(value, error + rounding, "exact", f"{by}, {self.snapshot.now.route}")
+
+
+def loss_mean(place: Place) -> Estimate:
+    """½ |mean − y|²."""
+    return _scaled(bias_squared(place), 0.5)
+
+
+def bias_squared(place: Place) -> Estimate:
+    """|mean − y|²."""
+    side = place.side
+    size = np.linalg.norm(side.residual, axis=1)
+    # The other route forms the difference from targets of full size.
+    error = side.mean_error + 8 * EPSILON * np.linalg.norm(side.targets, axis=1)
+    return place.estimate(float(np.mean(size**2)), float(np.mean(2 * size * error + error**2)))
+
+
+def variance(place: Place) -> Estimate:
+    """C v."""
+    side, outputs = place.side, place.side.mean.shape[1]
+    return place.estimate(outputs * float(np.mean(side.variance)), outputs * float(np.mean(side.variance_error)))
+
+
+def loss_gibbs(place: Place) -> Estimate:
+    """½ (|mean − y|² + C v)."""
+    bias, spread = bias_squared(place), variance(place)
+    value = 0.5 * (float(bias.value) + float(spread.value))
+    return place.estimate(value, 0.5 * (float(bias.standard_error) + float(spread.standard_error)))
+
+
+def loss_gibbs_nll(place: Place) -> Estimate:
+    """The same with the constant of a unit Gaussian."""
+    gibbs, outputs = loss_gibbs(place), place.side.mean.shape[1]
+    constant = outputs * 0.5 * float(np.log(2 * np.pi))
+    return place.estimate(float(gibbs.value) + constant, float(gibbs.standard_error))
+
+
+def loss_bayes(place: Place) -> Estimate:
+    """−log N(y; mean, v + 1), by scipy's normal density."""
+    from scipy.stats import norm
+
+    side, bias = place.side, bias_squared(place)
+    outputs = side.mean.shape[1]
+    logs = norm.logpdf(side.residual, scale=np.sqrt(side.variance + 1)[:, None])
+    squared = np.sum(side.residual**2, axis=1)
+    error = 0.5 * float(bias.standard_error) + 0.5 * float(np.mean((outputs + squared) * side.variance_error))
+    return place.estimate(-float(np.mean(np.sum(logs, axis=1))), error)
+
+
+def error_mean(place: Place) -> Estimate:
+    """Share of wrong classes, input by input."""
+    wrong, near = sampling.decisions(place.side.mean, place.side.labels, place.side.mean_error)
+    return place.estimate(float(np.mean(wrong)), float(np.mean(near)), "arg-max input by input")
+
+
+def error_member(place: Place) -> Estimate:
+    """The same for sampled members."""
+    side = place.side
+    assert side.labels is not None
+    return sampling.member_error(side.mean, side.variance, side.labels, side.mean_error, place.seed)
+
+
+def information_input(place: Place) -> Estimate:
+    """I(Z;X) by plain Monte Carlo."""
+    return place.informations[0]
+
+
+def information_target(place: Place) -> Estimate:
+    """I(Z;Y) by plain Monte Carlo, or the linear-Gaussian bound by determinants."""
+    if place.side.labels is not None:
+        return place.informations[1]
+    return _linear_decoder(place)
+
+
+def _linear_decoder(place: Place) -> Estimate:
+    """½ log det S_yy det S_zz / det S over the directions in which the targets vary, S the joint covariance."""
+    side = place.side
+    y = side.targets - np.mean(side.targets, axis=0, keepdims=True)
+    z = side.mean - np.mean(side.mean, axis=0, keepdims=True)
+    values, vectors = np.linalg.eigh(y.T @ y / len(y))
+    kept = values > 1e-18 * values[-1]
+    white = (y @ vectors[:, kept]) / np.sqrt(values[kept])[None, :]
+    total = z.T @ z / len(z) + float(np.mean(side.variance)) * np.eye(z.shape[1])
+    cross = z.T @ white / len(z)
+    if not np.any(total > 0):
+        return place.estimate(0.0, 0.0)
+    explained = cross.T @ np.linalg.pinv(total, rcond=1e-13, hermitian=True) @ cross
+    left = np.linalg.eigvalsh(np.eye(len(explained)) - explained)
+    if left[0] < 1e-8:
+        raise NotCheckedError("the outputs give the targets to within the digits of a determinant")
+    size = float(np.linalg.norm(total, 2))
+    moved = float(np.sqrt(np.mean(side.mean_error**2))) / size**0.5 + float(np.mean(side.variance_error)) / size
+    condition = size / max(float(np.linalg.eigvalsh(total)[0]), 1e-13 * size)
+    error = (4 * moved * condition**0.5 + 100 * EPSILON * condition) * float(np.sum(1 / left))
+    return place.estimate(-0.5 * float(np.sum(np.log(left))), error, "determinants")
+
+
+def information_training_set(place: Place) -> Estimate:
+    """Relative entropy of two Gaussians, input by input."""
+    side, outputs = place.side, place.side.mean.shape[1]
+    varies = side.start > 0
+    start = np.where(varies, side.start, 1.0)
+    if np.any(varies & (side.log_variance == -np.inf)):
+        return place.estimate(np.inf, 0.0)
+    ratio = np.where(varies, side.log_variance - np.log(start), 0.0)
+    size = np.linalg.norm(side.mean, axis=1)
+    spread = outputs * (np.exp(ratio) - 1 - ratio)
+    value = 0.5 * float(np.mean(spread + size**2 / start))
+    relative = np.where(varies, side.relative_error, 0.0)
+    error = outputs * relative * (1 + np.exp(ratio)) + (2 * size + side.mean_error) * side.mean_error / start
+    return place.estimate(value, 0.5 * float(np.mean(error)) + 4 * outputs * EPSILON, "direct formula")
+
+
+def information_parameters(place: Place) -> Estimate:
+    """Relative entropy of two dense Gaussians in function space, inputs as they are."""
+    snapshot, now, route = place.snapshot, place.snapshot.now, place.snapshot.route
+    if route.has_null:
+        raise NotCheckedError("inputs repeat: the dense covariance is singular")
+    if now.log_determinant == -np.inf and not snapshot.summed.is_noisy:
+        return place.estimate(np.inf, 0.0)
+    if place.extra_inputs:
+        return _with_extra_inputs(place)
+    outputs, mean = snapshot.targets.shape[1], snapshot.trained @ snapshot.targets
+    factor, (least, largest) = route.prior_factor, route.prior_extremes
+    condition = largest / least
+    quadratic = float(np.sum(mean * scipy.linalg.cho_solve(factor, mean)))
+    covariance = snapshot.covariance()
+    trace = float(np.trace(scipy.linalg.cho_solve(factor, covariance)))
+    if snapshot.summed.is_noisy:
+        log = float(np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(route.prior)[1])
+        log_error = route.unit * (condition + float(np.linalg.cond(covariance)))
+    else:
+        logs, errors = _log_residual(snapshot)
+        log, log_error = 2 * logs, 2 * errors
+    value = 0.5 * (outputs * (trace - route.n - log) + quadratic)
+    moved = 2 * route.kernel_error * (float(np.linalg.norm(snapshot.learned)) + outputs * snapshot.filter_spread)
+    error = route.unit * condition * (outputs * trace + quadratic) + moved * (quadratic / least) ** 0.5
+    return place.estimate(value, error + outputs * log_error, "Cholesky solves and a dense log-determinant")
+
+
+def _log_residual(snapshot: Snapshot) -> tuple[float, float]:
+    """Log-determinant of |R| and its error."""
+    now, route = snapshot.now, snapshot.route
+    if now.log_determinant is not None and snapshot.summed.ridge == 0:
+        steep = now.effective * route.kernel_error * route.n**0.5
+        return now.log_determinant, steep + route.unit * abs(now.log_determinant)
+    log = float(np.linalg.slogdet(now.residual)[1]) + route.n * now.log_scale
+    inverse = float(np.linalg.norm(np.linalg.inv(now.residual))) * np.exp(-now.log_scale)
+    return log, route.kernel_error * inverse * float(np.linalg.norm(now.filter)) * 2 + route.unit * abs(log)
+
+
+def _with_extra_inputs(place: Place) -> Estimate:
+    """The same with further inputs, whose outputs move by −Θ_*A(f_0 − Y)."""
+    snapshot, route, law = place.snapshot, place.snapshot.route, place.snapshot.law
+    source, inputs = law.blocks.source, law.data.x_test[: place.extra_inputs]
+    assert source is not None
+    cross, square, procedure = source.cross(inputs), source.square(inputs), law.procedure
+    p_cross, p_square = to_numpy(getattr(cross, procedure.prior)), to_numpy(getattr(square, procedure.prior))
+    step = to_numpy(getattr(cross, procedure.tangent)) @ snapshot.now.filter
+    residual = snapshot.now.residual * np.exp(snapshot.now.log_scale)
+    prior = np.block([[route.prior, p_cross.T], [p_cross, p_square]])
+    moving = np.block([[residual, np.zeros((route.n, len(step)))], [-step, np.eye(len(step))]])
+    mean = np.concatenate([snapshot.trained, step]) @ snapshot.targets
+    outputs, condition = mean.shape[1], float(np.linalg.cond(prior))
+    try:
+        factor = scipy.linalg.cho_factor(prior, lower=True)
+    except np.linalg.LinAlgError:
+        raise NotCheckedError("the prior covariance is singular to rounding") from None
+    trace = float(np.trace(scipy.linalg.cho_solve(factor, moving @ prior @ moving.T)))
+    quadratic = float(np.sum(mean * scipy.linalg.cho_solve(factor, mean)))
+    log, log_error = _log_residual(snapshot)
+    value = 0.5 * (outputs * (trace - len(prior)) + quadratic) - outputs * log
+    moved = 2 * route.kernel_error * (1 + float(np.linalg.norm(step))) * float(np.linalg.norm(snapshot.learned))
+    least = float(np.linalg.norm(prior, 2)) / condition
+    error = route.unit * condition * (outputs * trace + quadratic) + moved * (quadratic / least) ** 0.5
+    return place.estimate(value, error + outputs * log_error, "Cholesky solves and a dense log-determinant")
+
+
+def information_parameters_linear(place: Place) -> Estimate:
+    """½ Σ yᵀAΘAy + ½ C (tr S − n − log det S) with S = R² + σ_y² AΘA."""
+    snapshot, now, route = place.snapshot, place.snapshot.now, place.snapshot.route
+    outputs = snapshot.targets.shape[1]
+    quadratic = float(np.sum(snapshot.learned * (route.tangent @ snapshot.learned)))
+    residual = now.residual * np.exp(now.log_scale)
+    left = residual @ residual
+    if snapshot.noise > 0:
+        left = left + snapshot.noise * now.filter @ snapshot.trained
+        log, inverse = float(np.linalg.slogdet(left)[1]), float(np.linalg.norm(np.linalg.inv(left)))
+        log_error = 2 * route.kernel_error * inverse * float(np.linalg.norm(now.filter)) + route.unit * abs(log)
+    elif now.log_determinant == -np.inf:
+        return place.estimate(np.inf, 0.0)
+    else:
+        logs, errors = _log_residual(snapshot)
+        log, log_error = 2 * logs, 2 * errors
+    value = 0.5 * (quadratic + outputs * (float(np.trace(left)) - route.n - log))
+    error = 2 * route.kernel_error * route.n**0.5 * float(np.sum(snapshot.learned**2))
+    error = (
+        error
+        + outputs * (route.unit * route.n + log_error)
+        + 4 * outputs * route.kernel_error * abs(float(np.trace(now.filter)))
+    )
+    return place.estimate(value, error, "traces and a dense log-determinant")
+
+
+def fisher_trace(place: Place) -> Estimate:
+    """C tr Θ off the kernel."""
+    snapshot = place.snapshot
+    value = snapshot.targets.shape[1] * float(np.trace(snapshot.route.tangent))
+    return Estimate(value, snapshot.route.unit * value, "exact", "trace of the kernel")
+
+
+def speed_squared(place: Place) -> Estimate:
+    """Trace of Θ E W E with E the rate and W = C P + C σ_y² + YYᵀ."""
+    now, tangent = place.snapshot.now, place.snapshot.route.tangent
+    spread = now.rate @ _to_learn(place) @ now.rate
+    growth = float(np.trace(spread))
+    value = float(np.sum(tangent * spread))
+    if np.isfinite(now.effective) and value != 0:
+        growth += 2 * now.effective * abs(value)
+    return _traced(place, value, growth, 2)
+
+
+def path_energy(place: Place) -> Estimate:
+    """Trace of Θ Q W."""
+    now, tangent = place.snapshot.now, place.snapshot.route.tangent
+    if now.energy is None:
+        raise NotCheckedError("momentum has no second route for the energy after so many steps")
+    spread = now.energy @ _to_learn(place)
+    return _traced(place, float(np.sum(tangent * spread.T)), 2 * float(np.trace(spread)), 1)
+
+
+def parameter_distance(place: Place) -> Estimate:
+    """Trace of Θ A W A."""
+    now, tangent = place.snapshot.now, place.snapshot.route.tangent
+    spread = now.filter @ _to_learn(place) @ now.filter
+    return _traced(place, float(np.sum(tangent * spread)), 3 * float(np.trace(spread)), 0)
+
+
+def length(place: Place) -> Estimate:
+    """The path's length by Simpson's rule in log time."""
+    route = place.snapshot.route
+    _, vectors = route.basis
+    weights = np.maximum(np.sum(vectors * (_to_learn(place) @ vectors), axis=0), 0.0)
+    value, change = path_length(route, place.snapshot.index, weights)
+    return Estimate(value, change + 1e-10 * value, "quadrature", "Simpson's rule in log time")
+
+
+def _to_learn(place: Place) -> np.ndarray:
+    snapshot = place.snapshot
+    y = snapshot.targets
+    return y @ y.T + y.shape[1] * (snapshot.route.prior + snapshot.noise * np.eye(len(y)))
+
+
+def _traced(place: Place, value: float, growth: float, power: int) -> Estimate:
+    """A trace in units of the caller's time, with the error of its matrices."""
+    route, unit = place.snapshot.route, place.snapshot.law.time_unit**power
+    error = route.n**0.5 * route.kernel_error * abs(growth) + route.unit * abs(value)
+    return place.estimate(value * unit, error * unit, "dense trace")
+
+
+def _scaled(estimate: Estimate, factor: float) -> Estimate:
+    value, error = factor * float(estimate.value), factor * float(estimate.standard_error)
+    return Estimate(value, error, estimate.meaning, estimate.method)
+
+
+ROUTES: Mapping[str, Callable[[Place], Estimate]] = {
+    "loss_mean": loss_mean,
+    "bias_squared": bias_squared,
+    "variance": variance,
+    "loss_gibbs": loss_gibbs,
+    "loss_gibbs_nll": loss_gibbs_nll,
+    "loss_bayes": loss_bayes,
+    "error_mean": error_mean,
+    "error_member": error_member,
+    "information_input": information_input,
+    "information_target": information_target,
+    "information_training_set": information_training_set,
+    "information_parameters": information_parameters,
+    "information_parameters_linear": information_parameters_linear,
+    "fisher_trace": fisher_trace,
+    "speed_squared": speed_squared,
+    "path_energy": path_energy,
+    "parameter_distance": parameter_distance,
+    "path_length": length,
+}
+"""The second route of every quantity in `quantities.QUANTITIES`."""
