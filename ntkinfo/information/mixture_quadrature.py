@@ -10,6 +10,7 @@ apart near 1 are still resolved.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -26,7 +27,7 @@ SMALLEST_TOLERANCE = 1e-13
 DEEPEST = 60  # halvings after the last component has entered; a cell that still disagrees is counted in the error
 RESOLVED = 1e-28  # of the extent: the closest narrow components that double-double positions tell apart
 PAIRS_AT_ONCE = 1 << 12  # of a component and a cell; both blocks fit into a processor's cache
-CELLS_AT_ONCE = 1 << 12
+CELLS_AT_ONCE = 512  # a product with so few rows stays on one thread: several cost more in waiting than they save
 
 
 @dataclass(frozen=True)
@@ -167,8 +168,7 @@ def _integrate(components: _Components, tolerance: float) -> tuple[float, float]
         level = _enter(level, components)
         extra = extra + 1 if not len(level.waiting) else 0
         opened = []
-        for start in range(0, len(level.ready), CELLS_AT_ONCE):
-            part = level.ready[start : start + CELLS_AT_ONCE]
+        for part in _blocks(level.ready):
             value, defect, halves = _close(part, level.width, tolerance, np.inf if extra >= DEEPEST else floor)
             entropy, error = entropy + value, error + defect
             opened.append(halves)
@@ -247,11 +247,17 @@ def minus_p_log_p(density: np.ndarray) -> np.ndarray:
     return -density * np.log(np.maximum(density, np.finfo(float).tiny))
 
 
+def _blocks(values: np.ndarray) -> Iterator[np.ndarray]:
+    """The cells, a few at a time; nothing at all in one empty block."""
+    for start in range(0, max(len(values), 1), CELLS_AT_ONCE):
+        yield values[start : start + CELLS_AT_ONCE]
+
+
 def _halve(level: _Level, components: _Components, opened: list[np.ndarray]) -> _Level:
     """The next level: both halves of the waiting cells with the components that reach them, and the opened cells."""
     width, n = 0.5 * level.width, len(level.waiting)
-    halves = level.waiting @ _rule().halve.T
-    values = np.concatenate([halves[:, :NODES], halves[:, NODES:]])
+    halves = [part @ _rule().halve.T for part in _blocks(level.waiting)]
+    values = np.concatenate([*(part[:, :NODES] for part in halves), *(part[:, NODES:] for part in halves)])
     cell = np.concatenate([level.cell, level.cell + n])
     component = np.concatenate([level.component, level.component])
     right, error = two_sum(2 * level.position, np.full_like(level.position, -1.0))
@@ -267,7 +273,7 @@ def _halve(level: _Level, components: _Components, opened: list[np.ndarray]) -> 
         component[reached],
         position[reached],
         remainder[reached],
-        np.concatenate([np.zeros((0, NODES)), *(part.reshape(-1, NODES) for part in opened)]),
+        np.concatenate([part.reshape(-1, NODES) for part in opened]),
     )
 
 

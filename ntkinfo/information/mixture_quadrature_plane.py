@@ -93,7 +93,8 @@ class _Total:
 
 
 def _integral(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    return values.reshape(len(values), -1) @ np.outer(weights, weights).reshape(-1)
+    # One cell after the other: for one large product BLAS would start threads and wait for them.
+    return np.matmul(np.matmul(values, weights), weights)
 
 
 def _along_both(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
