@@ -96,7 +96,7 @@ class Certificate:
 
     @property
     def largest(self) -> float:
-        """Largest discrepancy of all in units of its limit's five stated errors."""
+        """Largest discrepancy of all quantities, in stated errors."""
         return max((f.largest for f in self.findings if f.checked), default=float("nan"))
 
     @property

@@ -43,7 +43,7 @@ def certificate_table(certificate: Certificate, title: str = "") -> Table:
 def _cells(finding: Finding) -> list[str]:
     discrepancy = "-" if np.isnan(finding.largest) else f"{finding.largest:.2g}"
     mark = "" if finding.passed else " !"
-    routes = "; ".join(route for route in finding.route if route != "between bounds")
+    routes = _shortened([route for route in finding.route if route != "between bounds"])
     return [
         finding.quantity,
         str(finding.checked),
@@ -52,6 +52,15 @@ def _cells(finding: Finding) -> list[str]:
         escape(finding.where),
         escape(routes),
     ]
+
+
+def _shortened(routes: list[str]) -> str:
+    """Routes in one line; what several begin with is said once."""
+    ends: dict[str, list[str]] = {}
+    for route in routes:
+        begin, _, end = route.partition(", ")
+        ends.setdefault(begin, []).append(end)
+    return "; ".join(f"{begin}, {' or '.join(rest)}" if any(rest) else begin for begin, rest in ends.items())
 
 
 def _reasons(certificate: Certificate) -> dict[str, list[str]]:
