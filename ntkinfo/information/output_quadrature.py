@@ -9,7 +9,7 @@ from ntkinfo.core.records import Estimate
 from ntkinfo.information import mixture_quadrature_plane as plane
 from ntkinfo.information.mixture_quadrature import entropy_quadrature
 
-CHEAP = 100_000  # cells, about half a second
+CHEAP = 200_000  # cells, about half a second
 PAIRS_OF_ONE_CELL = 300  # densities that Monte Carlo evaluates in the time that one cell takes
 
 
