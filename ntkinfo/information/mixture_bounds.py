@@ -63,7 +63,7 @@ def pairwise_information(
 
     Returns:
         The bounds. Lower and upper lie between 0 and the entropy of the weights, and are equal when the components are
-        identical or far apart. Rounding and pairs left out change them by less than 1e-11.
+        identical or far apart. Rounding and pairs left out change them by less than 1e-10.
 
     Fails when the variances span more than about 1e280 (overflow).
     Source: Kolchinsky & Tracey 2017, "Estimating mixture entropy with pairwise distances"; theory §3 (c).

@@ -11,7 +11,7 @@ from ntkinfo.core.threads import map_threads
 from ntkinfo.information.mixture_tiles import NEGLIGIBLE, Members, Tiles, members, tiles_of
 
 GROUPS = 8  # partial sums, added up in a fixed order: the result does not depend on the number of threads
-EXPANDED = 1e4  # squared radius over variance up to which |a|² - 2 a·b + |b|² keeps the exponents to 1e-11
+EXPANDED = 1e5  # squared radius over variance up to which |a|² - 2 a·b + |b|² keeps the exponents to 1e-10
 FLOOR = -700.0  # exponents are raised to this: exp is slow where it underflows
 SYMMETRIC = 0.5  # the Bhattacharyya distance
 RELATIVE_ENTROPY = 0.0  # stands for it among the orders of Chernoff divergences, which lie between 0 and 1
@@ -45,7 +45,7 @@ def overlap_sums(
 
     Tiles are left out where every pair's exponent is below -40 less the largest log(1 / w_i): what is left out is less
     than 1e-17 of each sum. Where tiles are compact, squared distances come from a matrix product after centring, with
-    exponents right to 1e-11; elsewhere from differences.
+    exponents right to 1e-10; elsewhere from differences.
 
     Args:
         mean: centres, (m, C).
