@@ -121,7 +121,7 @@ class HeldOutLaw(OutputLaw):
         xp = self._xp
         law, deviation = self._distribution, self._distribution.filter_factors.error
         noise = law.summed.target_noise_variance
-        reach = (deviation * xp.sqrt(law.prior_variance + noise)) @ xp.abs(self._tangent)
+        reach = (deviation * xp.sqrt(xp.maximum(law.prior_variance, 0.0) + noise)) @ xp.abs(self._tangent)
         linear = 2 * deviation @ xp.abs(self._tangent * self._prior_cross)
         if law.prior.ndim == 1:
             return xp.zeros_like(self._computed) + linear[None, :]
