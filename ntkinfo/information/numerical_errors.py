@@ -99,11 +99,14 @@ class NumericalErrors:
         log = summed.log_residual(law.eigenvalues, times)
         known = xp.isfinite(shift) & xp.isfinite(log)
         change = xp.abs(xp.where(known, shift, 0.0) - xp.where(known, log, 0.0))
+        # Without gradient noise 0 times the infinite variance of a null direction is 0.
+        noisy = summed.temperature > 0
+        injected = xp.max(summed.injected_variance(values, times), axis=1) if noisy else xp.zeros_like(times)
         sizes = {
             "learned": (g**2 @ targets) ** 0.5,
             "spread": (g**2 @ (xp.maximum(law.prior_variance, 0.0) + noise)) ** 0.5,
             "root": xp.max(xp.sqrt(values)[None, :] * g, axis=1),
-            "injected": xp.max(summed.injected_variance(values, times), axis=1) * summed.temperature,
+            "injected": injected * summed.temperature,
             "speed": (rate**2 * (1 + 2 * values[None, :] * finite[:, None])) @ learn,
             "energy": 2 * (summed.energy(values, times) @ learn),
             "distance": 3 * (g**2 @ learn),
