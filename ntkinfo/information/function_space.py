@@ -98,16 +98,17 @@ class _Affine:
         start = Factored(cholesky(space.prior, "the prior covariance of the training inputs"))
         inverse = solve_lower(start.lower, xp.eye(len(space.values), dtype=space.values.dtype))
         live = slice(int(np.sum(np.asarray(space.values) <= 0)), None)
-        shape = inverse[live, live]
+        shape, rounding = inverse[live, live], start.rounding
         if space.cross.shape[1]:
             gain = (inverse.T @ (inverse @ space.cross)).T
             spread = space.square_prior - gain @ space.cross
             name = "the covariance of the extra inputs given the training inputs"
             lower = cholesky((spread + spread.T) / 2, name)
+            rounding = max(rounding, Factored(lower).rounding)
             shift = solve_lower(lower, gain * space.values[None, :] - space.tangent.T)[:, live]
             shape = _lower_form(xp.concatenate([shape, shift / space.values[live][None, :]]))
         labels = model.rotated(law)[law.moving, law.moving][live, live]
-        return cls(law, space.values[live], shape, root(labels, "the covariance of the labels"), start.rounding)
+        return cls(law, space.values[live], shape, root(labels, "the covariance of the labels"), rounding)
 
     def log_ratio(self, times: Float[Array, " t"]) -> tuple[Array, Array]:
         """Log |q| and the sign of q at every time, (t, k); −∞ at the start, ∞ where nothing is left."""

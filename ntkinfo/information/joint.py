@@ -10,6 +10,7 @@ from jaxtyping import Float
 from ntkinfo.core.arrays import Array, float64, namespace
 from ntkinfo.core.linear_algebra import (
     Factored,
+    NotDefiniteError,
     cholesky,
     gaussian_relative_entropy,
     solve_lower,
@@ -23,6 +24,9 @@ from ntkinfo.information.parameters import function_space
 from ntkinfo.information.time_interpolation import distinct_times, over_time
 from ntkinfo.training.held_out_law import HeldOutLaw, Moments
 from ntkinfo.training.output_law import OutputLaw
+
+# Relative error by rounding from which a factor says nothing.
+_MOST_ROUNDING = 1e-2
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,12 @@ def _held_out(
         teacher = None if model is None else model.teacher(distribution)
         start = Factored(cholesky(law.moments(0.0).initial, "the initial covariance"))
 
+        rounding: dict[float, float] = {}
+
         def evaluate(time: float) -> np.ndarray:
             moments = law.moments(time)
-            now = Factored(cholesky(moments.covariance, f"the covariance at time {time:g}"))
+            now = _resolved(moments.covariance, f"the covariance at time {time:g}")
+            rounding[time] = max(now.rounding, start.rounding)
             mean = moments.coefficients.T @ distribution.targets
             bound = float(gaussian_relative_entropy(mean, now, start))
             if model is None:
@@ -105,12 +112,25 @@ def _held_out(
         part = over_time(
             evaluate, times, smooth=smooth, tolerance=tolerance, limit=limit, progress=progress, label=label
         )
-        error = part.error + start.rounding * np.abs(part.value)
+        nodes = np.array(sorted(rounding))
+        lost = np.interp(times, nodes, [rounding[time] for time in nodes])
+        error = part.error + lost[:, None] * np.abs(part.value)
         columns = [
             Estimate(xp.asarray(part.value[:, k]), xp.asarray(error[:, k]), "exact", f"Cholesky, {part.method}")
             for k in range(part.value.shape[1])
         ]
     return JointInformation(columns[1] if model is not None else None, columns[0])
+
+
+def _resolved(covariance: Float[Array, "p p"], name: str) -> Factored:
+    """Cholesky factor of a covariance that has digits left: a singular one may pass by the sign of its rounding."""
+    factor = Factored(cholesky(covariance, name))
+    if factor.rounding > _MOST_ROUNDING:
+        raise NotDefiniteError(
+            f"{name} is not positive definite to rounding: inputs repeat, or repeat training inputs, or nearly so; "
+            "leave them out, take earlier times, or add noise to the targets"
+        )
+    return factor
 
 
 def _signal(moments: Moments, model: LabelModel, teacher: Array | None) -> Float[Array, "p p"]:
