@@ -194,7 +194,7 @@ def describe(found: tuple[Phase, ...]) -> Iterator[str]:
         yield (
             f"{phase.kind}: from {phase.start:.3g} ({_span(phase.start_interval)}) "
             f"to {phase.end:.3g} ({_span(phase.end_interval)}), "
-            f"change {phase.change:+.3f} ± {phase.change_error:.3f} nats, probability {phase.probability:.4f}"
+            f"change {phase.change:+.2g} ± {phase.change_error:.1g} nats, probability {phase.probability:.4f}"
         )
 
 

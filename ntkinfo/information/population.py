@@ -267,9 +267,9 @@ def _information(law: _At, targets: _Targets, part: slice) -> Float[np.ndarray, 
     xp = namespace(law.mean, law.variance)
     inputs, size = law.mean.shape
     scale = -0.5 / law.variance
-    logs = _squared_distances(law.draws[part], law.mean) * scale[None, None, :]
-    logs = logs + (size * 0.5 * xp.log(-2 * scale))[None, None, :]
-    logs = xp.where(xp.asarray(_is_own(part, inputs)), -xp.inf, logs)
+    # The input's own density is left out of the sum: it is added again where it belongs.
+    height = xp.where(xp.asarray(_is_own(part, inputs)), -xp.inf, (0.5 * size * xp.log(-2 * scale))[None, None, :])
+    logs = _squared_distances(law.draws[part], law.mean) * scale[None, None, :] + height
     top = xp.max(logs, axis=2)
     densities = xp.exp(logs - top[:, :, None])
     others = xp.log(xp.sum(densities, axis=2)) + top
