@@ -45,3 +45,8 @@ def float64() -> Iterator[None]:
     home = jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")
     with home.enable_x64(True):
         yield
+
+
+def double(array: Array) -> Array:
+    """The array in float64, where it is not already; for jax arrays to be called inside `float64()`."""
+    return array if array.dtype == np.float64 else array.astype(np.float64)

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
-from ntkinfo.core.arrays import Array, namespace, to_numpy
+from ntkinfo.core.arrays import Array, double, float64, namespace, to_numpy
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.mixture_bounds import pairwise_information
 from ntkinfo.information.mixture_quadrature import entropy_quadrature
@@ -65,15 +65,29 @@ def mixture_entropy(
             entropy is minus infinity; `ntkinfo.information.output` gives the information, which stays finite), weights
             that are no probabilities, an unknown method, quadrature for more than two outputs.
 
+    Arrays of lower precision are taken for exact and computed with in float64.
     Source: theory §3; Kolchinsky & Tracey 2017.
     """
-    mean, variance, weights = _checked(mean, variance, weights)
     checks.choice("method", method, METHODS)
-    samples = checked_samples(samples, len(mean))
-    outputs = mean.shape[1]
-    if method == "quadrature" and outputs > 2:
-        raise ValueError(f"mean has {outputs} outputs and quadrature is for one or two; use method='monte carlo'")
-    xp = namespace(mean, variance)
+    with float64():
+        mean, variance, weights = _checked(mean, variance, weights)
+        samples = checked_samples(samples, len(mean))
+        outputs = mean.shape[1]
+        if method == "quadrature" and outputs > 2:
+            raise ValueError(f"mean has {outputs} outputs and quadrature is for one or two; use method='monte carlo'")
+        return _entropy(mean, variance, weights, method, tolerance, samples, seed)
+
+
+def _entropy(
+    mean: Float[Array, "m C"],
+    variance: Float[Array, " m"],
+    weights: Float[Array, " m"],
+    method: str,
+    tolerance: float,
+    samples: int | DrawUntil,
+    seed: int,
+) -> MixtureEntropy:
+    xp, outputs = namespace(mean, variance), mean.shape[1]
     component = float(0.5 * outputs * xp.sum(weights * xp.log(2 * np.pi * np.e * variance)))
     bounds = pairwise_information(mean, variance, weights)
     reason = _objection(mean, variance, method, tolerance)
@@ -99,11 +113,10 @@ def _objection(mean: Float[Array, "m C"], variance: Float[Array, " m"], method: 
 def _quadrature(
     mean: Float[Array, "m C"], variance: Float[Array, " m"], weights: Float[Array, " m"], tolerance: float
 ) -> Estimate:
-    exact = to_numpy(weights).astype(np.float64)  # float32 weights do not sum to one
-    exact = exact / np.sum(exact)
+    host = to_numpy(mean), to_numpy(variance), to_numpy(weights)
     if mean.shape[1] == 1:
-        return entropy_quadrature(to_numpy(mean)[:, 0], to_numpy(variance), exact, tolerance)
-    return entropy_quadrature_plane(to_numpy(mean), to_numpy(variance), exact, tolerance)
+        return entropy_quadrature(host[0][:, 0], *host[1:], tolerance)
+    return entropy_quadrature_plane(*host, tolerance)
 
 
 def _checked(mean: Array, variance: Array, weights: Array | None) -> tuple[Array, Array, Array]:
@@ -114,14 +127,17 @@ def _checked(mean: Array, variance: Array, weights: Array | None) -> tuple[Array
     xp = namespace(mean, variance)
     if mean.size == 0 or float(xp.min(variance)) <= 0:
         raise ValueError("a mixture needs at least one component, one output and variances above zero")
+    mean, variance = double(mean), double(variance)
     if weights is None:
         return mean, variance, xp.full(len(mean), 1 / len(mean), dtype=variance.dtype)
     checks.shape("weights", weights, (mean.shape[0],), "one probability for each component")
-    total = float(xp.sum(weights))
-    if not abs(total - 1) <= 1e-9 or float(xp.min(weights)) < 0:
+    exact = double(weights)
+    total = float(xp.sum(exact))
+    rounding = float(np.finfo(weights.dtype).eps) if np.issubdtype(weights.dtype, np.floating) else 0.0
+    if not abs(total - 1) <= max(1e-9, rounding) or float(xp.min(exact)) < 0:
         raise ValueError(f"weights sum to {total} or hold a negative one; they are probabilities: divide by their sum")
-    kept = np.flatnonzero(to_numpy(weights) > 0)
-    return mean[kept], variance[kept], weights[kept]
+    kept = np.flatnonzero(to_numpy(exact) > 0)
+    return mean[kept], variance[kept], exact[kept] / total
 
 
 def _monte_carlo(

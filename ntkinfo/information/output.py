@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
-from ntkinfo.core.arrays import Array, namespace, to_numpy
+from ntkinfo.core.arrays import Array, double, float64, namespace, to_numpy
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.mixture_bounds import pairwise_information
 from ntkinfo.information.mixture_sampling import (
@@ -169,23 +169,21 @@ def information_output(
         resolution: as in `information_input`.
 
     Returns:
-        I(Z;X), and I(Z;Y) or None without labels.
+        I(Z;X), and I(Z;Y) or None without labels. Arrays of lower precision are taken for exact and computed with in
+        float64.
 
     Raises:
         ValueError: as `information_input`.
     """
     samples = _checked(mean, variance, labels, samples, tolerance)
-    split = split_noiseless(_floating(mean), _floating(variance), resolution)
     classes = None if labels is None else np.unique(to_numpy(labels), return_inverse=True)[1].reshape(-1)
     noisy = None
-    if len(split.noisy):
-        noisy = _noisy_information(split, classes, samples, tolerance, np.random.default_rng(seed))
+    with float64():
+        split = split_noiseless(double(mean), double(variance), resolution)
+        if len(split.noisy):
+            noisy = _noisy_information(split, classes, samples, tolerance, np.random.default_rng(seed))
     given = _input(split, noisy)
     return given, None if classes is None else _target(split, noisy, classes)
-
-
-def _floating(array: Array) -> Array:
-    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
 
 
 @dataclass(frozen=True)

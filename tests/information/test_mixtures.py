@@ -197,6 +197,19 @@ def test_jax_arrays_give_the_same_numbers():
     assert (device.lower, device.upper) == (pytest.approx(host.lower), pytest.approx(host.upper))
 
 
+@pytest.mark.parametrize("outputs", [1, 2, 10])
+@pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
+def test_single_precision_is_taken_for_exact(outputs, asarray):
+    random = np.random.default_rng(7)
+    mean = random.normal(size=(50, outputs)).astype(np.float32)
+    variance = (10 ** random.uniform(-6, 0, size=50)).astype(np.float32)
+    weights = np.full(50, 1 / 50, dtype=np.float32)  # sum to one to single precision only
+    wanted = mixture_entropy(mean.astype(np.float64), variance.astype(np.float64))
+    got = mixture_entropy(asarray(mean), asarray(variance), asarray(weights))
+    assert got.value.value == pytest.approx(wanted.value.value, abs=1e-11)
+    assert (got.lower, got.upper) == pytest.approx((wanted.lower, wanted.upper), abs=1e-11)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -149,6 +149,17 @@ def test_jax_arrays_give_the_same_numbers():
         assert (a.lower, a.upper) == (pytest.approx(b.lower), pytest.approx(b.upper))
 
 
+@pytest.mark.parametrize("outputs", [1, 2, 3])
+@pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
+def test_single_precision_is_taken_for_exact(outputs, asarray):
+    random = np.random.default_rng(5)
+    mean = (1e6 + random.normal(size=(50, outputs))).astype(np.float32)
+    variance, labels = (10 ** random.uniform(-6, 0, size=50)).astype(np.float32), np.arange(50) % 3
+    wanted = information_output(mean.astype(np.float64), variance.astype(np.float64), labels)
+    for a, b in zip(information_output(asarray(mean), asarray(variance), labels), wanted, strict=True):
+        assert (a.value.value, a.lower, a.upper) == pytest.approx((b.value.value, b.lower, b.upper), abs=1e-11)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
