@@ -32,7 +32,7 @@ PROBLEMS = {
     "regression, mean loss": (lambda: ni.data.diabetes(**SMALL), GradientFlow(loss="mean"), TIMES),
     "Langevin": (lambda: ni.data.wine(**SMALL), GradientFlow(ridge=0.1, temperature=0.05), FINITE),
     "posterior": (lambda: ni.data.wine(**SMALL), nngp_posterior(0.1), TIMES[-1:]),
-    "momentum": (lambda: ni.data.wine(**SMALL), HeavyBall(step_size=1e-3, momentum=0.9), TIMES[:4]),
+    "momentum": (lambda: ni.data.wine(**SMALL), HeavyBall(step_size=1e-3, momentum=0.9), TIMES),
 }
 
 
