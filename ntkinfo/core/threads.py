@@ -15,6 +15,7 @@ Result = TypeVar("Result")
 
 MOST = 8  # more than this wait for the interpreter rather than for numpy
 _ONE_AT_A_TIME = threading.RLock()
+_HERE = threading.local()  # `busy` is set on the threads that work for `map_threads`
 
 
 @functools.cache
@@ -34,16 +35,22 @@ def map_threads(function: Callable[[Item], Result], items: Iterable[Item], threa
     Inside, the linear algebra library keeps to one thread: its own threads and these would wait for each other.
 
     Args:
-        function: called with one item; must not call `map_threads` itself.
+        function: called with one item. Where it calls `map_threads` itself, that stays on the thread it is called on.
         items: what to call it with. How work is parted into items should not depend on the number of threads, so that
             results do not either.
         threads: how many; None for `thread_count()`.
     """
     items = list(items)
+    if getattr(_HERE, "busy", False):  # the lock is held by the thread that waits for this one
+        return [function(item) for item in items]
     with _ONE_AT_A_TIME:
         threads = min(thread_count() if threads is None else threads, len(items))
         with _controller().limit(limits=1, user_api="blas"):
             if threads <= 1:
                 return [function(item) for item in items]
-            with ThreadPoolExecutor(threads) as pool:
+            with ThreadPoolExecutor(threads, initializer=_mark_busy) as pool:
                 return list(pool.map(function, items))
+
+
+def _mark_busy() -> None:
+    _HERE.busy = True
