@@ -23,6 +23,7 @@ from ntkinfo.training.procedures import Converged
 _FIRST = 7  # nodes of a panel before its first check
 _BATCH = 3  # held-out nodes of a check
 _MOST = 25  # nodes of a panel before it is halved
+_UNMEASURED = 1e300  # excess of a panel with infinite values
 
 Evaluate = Callable[[float], Float[np.ndarray, " k"]]
 
@@ -33,7 +34,8 @@ class Interpolated:
 
     Args:
         value: (T, k).
-        error: (T, k), largest miss measured at held-out nodes of the same panel; 0 where evaluated.
+        error: (T, k), largest miss measured at held-out nodes of the same panel; 0 where evaluated; infinite where
+            `limit` was reached before it could be measured: the value is then that of a neighbouring node.
         evaluated: number of times at which the functionals were evaluated.
         distinct: number of distinct times.
         missed: number of times whose measured error exceeds the tolerance, because `limit` was reached.
@@ -131,6 +133,11 @@ class _Known:
     def table(self, chosen: np.ndarray) -> np.ndarray:
         return np.stack([self.values[int(i)] for i in chosen])
 
+    def nearest(self, chosen: np.ndarray) -> np.ndarray:
+        """Values at the known times that come next to the chosen ones in order."""
+        known = np.array(sorted(self.values))
+        return self.table(known[np.argmin(np.abs(chosen[:, None] - known[None, :]), axis=1)])
+
     def fill(self, panels: list[_Panel]) -> tuple[np.ndarray, np.ndarray, int]:
         width = len(next(iter(self.values.values())))
         value, error = np.full((len(self.times), width), np.nan), np.zeros((len(self.times), width))
@@ -138,10 +145,14 @@ class _Known:
         for panel in panels:
             nodes = self.nodes(panel)
             rest = np.setdiff1d(panel.members, nodes)
-            if len(rest):
+            if not len(rest):
+                continue
+            if panel.excess < _UNMEASURED:
                 value[rest] = _barycentric(panel.place(nodes), self.table(nodes), panel.place(rest))
                 error[rest] = panel.error
-                missed += len(rest) if panel.excess > 1 else 0
+            else:  # the limit was reached before its first check, or before finite values were parted from infinite
+                value[rest], error[rest] = self.nearest(rest), np.inf
+            missed += len(rest) if panel.excess > 1 else 0
         for index, known in self.values.items():
             value[index], error[index] = known, 0.0
         return value, error, missed
@@ -215,7 +226,7 @@ def _check(known: _Known, panel: _Panel, nodes: np.ndarray, tolerance: float) ->
         return
     truth = known.table(new)
     if not (np.all(np.isfinite(truth)) and np.all(np.isfinite(known.table(nodes)))):
-        panel.error, panel.excess = np.full(truth.shape[1], np.inf), 1e300
+        panel.error, panel.excess = np.full(truth.shape[1], np.inf), _UNMEASURED
         return
     miss = np.abs(_barycentric(panel.place(nodes), known.table(nodes), panel.place(new)) - truth)
     panel.error = miss.max(axis=0)

@@ -91,6 +91,29 @@ def test_infinite_values_are_not_interpolated_across():
     np.testing.assert_allclose(got.value[~late, 0], (TIMES / (1 + TIMES))[~late], atol=1e-6)
 
 
+@pytest.mark.parametrize("times", [np.geomspace(1e-6, 1e6, 2000), np.geomspace(1e-12, 1e5, 100)])
+def test_a_limit_reached_beside_infinite_values_is_owned_up_to(times):
+    got = over_time(lambda t: np.array([t if t < 1e3 else np.inf]), times, limit=40)
+    wanted = np.where(times < 1e3, times, np.inf)
+    assert not np.any(np.isnan(got.value))
+    finite = np.isfinite(wanted)
+    miss = np.where(finite, np.abs(got.value[:, 0] - np.where(finite, wanted, 0)), np.inf)
+    assert np.all((miss <= got.error[:, 0] + 1e-12) | (got.value[:, 0] == wanted))
+    assert np.any(np.isposinf(got.error))
+    assert got.missed > 0
+
+
+def test_no_error_is_zero_where_a_limit_left_none_to_measure():
+    def function(t):
+        return np.array([1 / (1 + t**-3), np.exp(-(np.log(t) ** 2) / 0.02)])
+
+    times = 10 ** np.random.default_rng(0).uniform(-6, 6, 500)
+    for limit in range(26, 48):
+        got = over_time(function, times, tolerance=1e-8, limit=limit)
+        wrong = np.abs(got.value - np.stack([function(t) for t in times])) > 1e-12
+        assert np.all(got.error[wrong] > 0)
+
+
 def test_progress_counts_every_evaluation():
     seen = []
 
