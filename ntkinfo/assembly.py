@@ -16,6 +16,7 @@ from ntkinfo.core.records import Dataset
 from ntkinfo.data import registry
 from ntkinfo.data.input_files import existing_file
 from ntkinfo.information.curves import QUANTITIES, CurveSettings
+from ntkinfo.information.label_model import LabelModel
 from ntkinfo.kernels.architectures import Convolutional, FullyConnected, Network, WideResidual
 from ntkinfo.training.discrete import GradientDescent, HeavyBall
 from ntkinfo.training.procedures import Converged, GradientFlow, Procedure, nngp_posterior, ntk_posterior
@@ -69,16 +70,20 @@ def times(config: Config) -> np.ndarray:
 
 
 def settings(config: Config) -> CurveSettings:
-    """Seed, sample size and tolerance of what is not a closed form, and the kernels' store.
+    """Seed, sample size and tolerances of what is not a closed form, label model, and the kernels' store.
 
     Raises:
         ValueError: an odd number of samples.
     """
-    own = ("quantities", "certify", "certify_share")
+    own = ("quantities", "certify", "certify_share", "label_noise_variance")
     given = {key: value for key, value in config.curves.given().items() if key not in own}
     renamed = {"samples": "samples_per_input"}
     share = config.curves.certify_share if config.curves.certify else 0.0
-    return CurveSettings(**{renamed.get(key, key): value for key, value in given.items()}, certify=share)
+    return CurveSettings(
+        **{renamed.get(key, key): value for key, value in given.items()},
+        label_model=LabelModel(config.curves.label_noise_variance),
+        certify=share,
+    )
 
 
 def quantities(config: Config) -> list[str] | None:
@@ -131,11 +136,10 @@ def resolved(config: Config, data: Dataset, computed: list[str]) -> Config:
             config.curves,
             {
                 **asdict(settings(config)),
+                **config.curves.given(),
                 "quantities": computed,
-                "samples": config.curves.samples,
                 "store": config.curves.store and str(Path(config.curves.store).absolute()),
                 "certify": config.curves.certify,
-                "certify_share": config.curves.certify_share,
             },
         ),
         output=config.output.model_copy(update={"folder": str(Path(config.output.folder).absolute())}),

@@ -23,6 +23,7 @@ from ntkinfo.core.records import Dataset
 from ntkinfo.information import curves as information
 from ntkinfo.information.certificate import Certificate
 from ntkinfo.information.curve_methods import harmonised
+from ntkinfo.information.quantities import by_default
 from ntkinfo.report.certificate import print_certificate
 from ntkinfo.report.figures import curves_figure, save_figure
 from ntkinfo.report.progress import ConsoleProgress, Interruptible
@@ -256,7 +257,7 @@ def _summarise(output: Console, curves: xr.Dataset, bits: bool) -> None:
 
 def _missing(curves: xr.Dataset, config: Config) -> str:
     parts = []
-    absent = [name for name in assembly.quantities(config) or information.QUANTITIES if name not in curves]
+    absent = [name for name in assembly.quantities(config) or by_default() if name not in curves]
     if absent:
         parts.append(f"quantities {', '.join(absent)}")
     if curves.sizes.get("time", 0) < len(assembly.times(config)):

@@ -17,7 +17,7 @@ from rich.console import Console
 from ntkinfo import runs
 from ntkinfo.cli import run
 from ntkinfo.information.curves import load_curves
-from ntkinfo.information.quantities import QUANTITIES
+from ntkinfo.information.quantities import by_default
 from ntkinfo.report.progress import ConsoleProgress
 from ntkinfo.report.results import ResultsFolder
 from tests.cli_helpers import FAST, SMALL, files
@@ -28,12 +28,12 @@ def test_run_writes_curves_figure_and_configuration_and_prints_a_summary(curves,
     assert (code, err) == (0, "")
     assert files(tmp_path / "results") == ["config.toml", "curves.nc", "curves.png", "curves.svg"]
     result = load_curves(tmp_path / "results" / "curves.nc")
-    assert set(QUANTITIES) <= set(result.data_vars)
+    assert set(by_default()) <= set(result.data_vars)
     assert result.sizes["time"] == 7
     assert np.isinf(result["time"].values[-1])
     assert result.attrs["complete"] == "yes"
     assert result.attrs["configuration"] == (tmp_path / "results" / "config.toml").read_text()
-    for name in QUANTITIES:
+    for name in by_default():
         assert re.search(rf"^{name} ", out, re.MULTILINE), name
     value = float(result["loss_mean"].sel(split="test").values[-1])
     row = out.splitlines()[next(i for i, line in enumerate(out.splitlines()) if line.startswith("loss_mean")) + 1]

@@ -17,6 +17,7 @@ from ntkinfo.core.arrays import float64
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.curve_table import SPLITS
+from ntkinfo.information.label_model import LabelModel
 from ntkinfo.information.quantities import QUANTITIES
 from ntkinfo.information.second_law import Snapshot
 from ntkinfo.information.second_propagator import NotCheckedError, SecondRoute
@@ -145,6 +146,7 @@ def certify(
     share: float = 0.1,
     seed: int = 0,
     extra_inputs: int = 0,
+    label_model: LabelModel | None = None,
     progress: Track = silent,
 ) -> Certificate:
     """Compute a random share of the curves' values once more by a second route and compare.
@@ -161,6 +163,7 @@ def certify(
         share: of the times, above 0 and at most 1; at least one time is drawn.
         seed: of the draw of times and of what the second routes sample.
         extra_inputs: as in the curves' settings.
+        label_model: as in the curves' settings; None for the default one.
         progress: shows progress over the times.
 
     Returns:
@@ -184,7 +187,7 @@ def certify(
         for index in progress(sorted(chosen), "second routes", len(chosen)):
             snapshot = Snapshot(route, index)
             for name, split in chosen[index]:
-                place = Place(snapshot, split, _seed(seed, index, split), extra_inputs)
+                place = Place(snapshot, split, _seed(seed, index, split), extra_inputs, label_model or LabelModel())
                 compared[name] += list(_compare(curves, name, place, sizes[name]))
     return Certificate(share, seed, _findings(compared))
 

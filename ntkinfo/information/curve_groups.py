@@ -1,6 +1,6 @@
 """The functions that fill a table of curves, one a group of quantities.
 
-A new quantity is an entry of `quantities.QUANTITIES` with the name of its group, a function in one of the three
+A new quantity is an entry of `quantities.QUANTITIES` with the name of its group, a function in one of the four
 mappings at the end of this module (or a line in the group's function), and a second route in `second_routes.ROUTES`.
 """
 
@@ -11,22 +11,18 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from ntkinfo.core.arrays import Array, to_numpy
-from ntkinfo.core.linear_algebra import NotDefiniteError
 from ntkinfo.core.records import Estimate
-from ntkinfo.information import numerical_errors
+from ntkinfo.information import quantity_errors
 from ntkinfo.information.curve_job import Job, Side
+from ntkinfo.information.joint_groups import add_joint, add_labels, add_parameters
 from ntkinfo.information.linear_decoder import information_target_gaussian
 from ntkinfo.information.losses import closed_form
 from ntkinfo.information.member_error import error_member
+from ntkinfo.information.noiseless import resolution_of
 from ntkinfo.information.numerical_errors import widened
 from ntkinfo.information.output import InputInformation, TargetInformation, information_output
-from ntkinfo.information.parameters import ExtraInputs, function_space, linear_model
 from ntkinfo.information.path import path
 from ntkinfo.information.training_set import relative_entropy_per_input
-from ntkinfo.training.output_distribution import OutputDistribution
-
-# Rounding and the truncated time factors leave this share of the outputs' size in their means.
-_RESOLUTION = 1e-11
 
 
 def add_path(job: Job) -> None:
@@ -45,43 +41,13 @@ def add_path(job: Job) -> None:
     job.table.note(*result.notes)
 
 
-def add_parameters(job: Job) -> None:
-    """Relative entropies to the start, in function space and of the linear model."""
-    if "information_parameters_linear" in job.chosen:
-        estimate = job.errors.parameters(linear_model(job.law), linear=True)
-        job.table.put_estimate("information_parameters_linear", estimate)
-    if "information_parameters" not in job.chosen:
-        return
-    try:
-        estimate = function_space(job.law, extra_inputs(job.law, job.settings.extra_inputs), job.progress)
-        job.table.put_estimate("information_parameters", job.errors.parameters(estimate, linear=False))
-    except NotDefiniteError as error:
-        # A prior that is singular to rounding leaves this one quantity undefined, not the others.
-        job.table.put("information_parameters", np.nan)
-        job.table.note(f"information_parameters not computed: {error}")
-
-
-def extra_inputs(law: OutputDistribution, count: int) -> ExtraInputs | None:
-    """Kernels of the first `count` test inputs, or None for none.
-
-    Raises:
-        ValueError: the blocks were given as arrays without a source.
-    """
-    if not count:
-        return None
-    source, inputs = law.blocks.source, law.data.x_test[:count]
-    if source is None:
-        raise ValueError("extra_inputs needs kernel blocks with a source; make them with kernel_blocks")
-    return ExtraInputs(source.cross(inputs), source.square(inputs))
-
-
 def add_losses(job: Job, side: Side, part: slice, mean: Array, variance: Array) -> None:
     """Losses, and the classification error of the mean."""
     values = closed_form(mean, variance, side.targets, side.labels)
     mean_error = side.errors.mean(part)
-    errors = numerical_errors.losses(values, mean_error, side.errors.variance(part, variance), mean.shape[2])
+    errors = quantity_errors.losses(values, mean_error, side.errors.variance(part, variance), mean.shape[2])
     if side.labels is not None and "error_mean" in job.chosen:
-        errors["error_mean"] = numerical_errors.undecided(mean, side.labels, mean_error)
+        errors["error_mean"] = quantity_errors.undecided(mean, side.labels, mean_error)
     for name, value in values.items():
         job.table.put_closed_form(name, value, errors.get(name, 0.0), side.split, part)
 
@@ -90,7 +56,7 @@ def add_training_set(job: Job, side: Side, part: slice, mean: Array, variance: A
     """The upper bound on I(Z;D|X)."""
     log_variance = side.law.log_variance_at(part)
     value = to_numpy(relative_entropy_per_input(mean, log_variance, side.law.initial_variance)).mean(axis=1)
-    error = numerical_errors.training_set(
+    error = quantity_errors.training_set(
         value,
         to_numpy(side.law.initial_variance),
         side.errors.mean(part),
@@ -107,7 +73,7 @@ def add_member(job: Job, side: Side, index: int) -> None:
         return
     part = slice(index, index + 1)
     mean, variance = side.law.mean_at(part), side.law.variance_at(part)
-    extra = numerical_errors.member(
+    extra = quantity_errors.member(
         to_numpy(mean)[0],
         to_numpy(variance)[0],
         side.labels,
@@ -121,7 +87,8 @@ def add_member(job: Job, side: Side, index: int) -> None:
 def add_output(job: Job, side: Side, index: int) -> None:
     """I(Z;X) and I(Z;Y) with their bounds at one time."""
     mean, variance = side.law.separated_at(index)
-    place, settings, resolution = (side.split, slice(index, index + 1)), job.settings, resolution_of(side)
+    place, settings = (side.split, slice(index, index + 1)), job.settings
+    resolution = resolution_of(side.targets, side.law.initial_variance)
     given, target = information_output(
         mean,
         variance,
@@ -146,11 +113,6 @@ def add_output(job: Job, side: Side, index: int) -> None:
         job.table.put_estimate("information_target", _continuous_target(side, index), *place)
 
 
-def resolution_of(side: Side) -> float:
-    """Deviations and distances up to this are none."""
-    return _RESOLUTION * max(float(np.abs(side.targets).max()), float(side.law.initial_variance.max()) ** 0.5)
-
-
 def _put_information(
     job: Job, name: str, result: InputInformation | TargetInformation, extra: float, place: tuple[str, slice]
 ) -> None:
@@ -170,7 +132,7 @@ def _information_error(side: Side, index: int, variance: np.ndarray, resolution:
         varies = std > 0
         shift = side.errors.separated(index, std)
     relative = side.errors.relative_variance(part, side.law.log_variance_at(part))[0]
-    return numerical_errors.information(shift, np.where(varies, relative, 0.0), side.law.n_outputs)
+    return quantity_errors.information(shift, np.where(varies, relative, 0.0), side.law.n_outputs)
 
 
 def _continuous_target(side: Side, index: int) -> Estimate:
@@ -194,6 +156,9 @@ STREAMED: Mapping[str, Callable[[Job, Side, slice, Array, Array], None]] = {
     "training set": add_training_set,
 }
 """Groups computed from mean (t, p, C) and variance (t, p) at runs of times."""
+
+BY_SPLIT: Mapping[str, Callable[[Job, Side], None]] = {"labels": add_labels, "joint": add_joint}
+"""Groups that are computed at all times together, split by split."""
 
 AT_EACH_TIME: Mapping[str, Callable[[Job, Side, int], None]] = {"member": add_member, "output": add_output}
 """Groups that take an integral at every time."""

@@ -11,6 +11,7 @@ import numpy as np
 from ntkinfo.core import checks
 from ntkinfo.core.progress import Track
 from ntkinfo.information.curve_table import SPLITS, CurveTable
+from ntkinfo.information.label_model import LabelModel
 from ntkinfo.information.numerical_errors import NumericalErrors, SideErrors
 from ntkinfo.kernels.store import KernelStore
 from ntkinfo.training.output_distribution import OutputDistribution
@@ -25,7 +26,12 @@ class CurveSettings:
         seed: of the Monte Carlo draws; the same draws at every time make smooth curves.
         samples_per_input: draws for each input, even and at least 4; None for about 6144 draws a time in all.
         tolerance: absolute error of the quadrature that one output allows, in nats.
-        extra_inputs: how many test inputs, from the first, join the training inputs in `information_parameters`.
+        extra_inputs: how many test inputs, from the first, join the training inputs in `information_parameters` and
+            `information_parameters_labels`.
+        label_model: law that the training targets are taken to be drawn from, for the quantities that end in `_labels`
+            or `_labels_joint`; by default the function's own law before training, without noise.
+        interpolation_tolerance: error allowed to what is computed at some of the times and interpolated to the others
+            (quantities in function space and joint ones), relative above one nat and absolute below.
         store: folder that keeps kernels between runs, or None.
         certify: share of the times at which every value is computed once more by a second route (`certify`), from 0
             for none to 1 for all.
@@ -35,6 +41,8 @@ class CurveSettings:
     samples_per_input: int | None = None
     tolerance: float = 1e-9
     extra_inputs: int = 0
+    label_model: LabelModel = field(default=LabelModel(), repr=False)
+    interpolation_tolerance: float = 1e-6
     store: KernelStore | str | os.PathLike | None = field(default=None, repr=False)
     certify: float = field(default=0.0, repr=False)
 
@@ -46,6 +54,7 @@ class CurveSettings:
                 raise ValueError(f"samples_per_input is {self.samples_per_input}; it must be even (antithetic pairs)")
         checks.positive("tolerance", self.tolerance)
         checks.whole("extra_inputs", self.extra_inputs, least=0)
+        checks.positive("interpolation_tolerance", self.interpolation_tolerance)
         checks.probability("certify", self.certify)
 
 

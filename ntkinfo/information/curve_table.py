@@ -9,6 +9,7 @@ import xarray as xr
 
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.curve_methods import SUFFIX, MethodCodes
+from ntkinfo.information.provenance import TIME_UNITS
 from ntkinfo.information.quantities import QUANTITIES, SUFFIXES
 from ntkinfo.training.output_distribution import OutputDistribution
 
@@ -68,7 +69,7 @@ class CurveTable:
                 variables[name + SUFFIX] = numbers
                 switches.update(dict.fromkeys(routes.notes(name, self._times, SPLITS)))
         coordinates = {
-            "time": ("time", self._times, {"long_name": "training time", "units": _TIME_UNITS[self._unit]}),
+            "time": ("time", self._times, {"long_name": "training time", "units": TIME_UNITS[self._unit]}),
             "split": ("split", np.array(SPLITS)),
         }
         ordered = sorted(variables, key=lambda name: (list(QUANTITIES).index(base_name(name)), len(name)))
@@ -87,12 +88,6 @@ class CurveTable:
             attributes["meaning"] = " | ".join(self._routes[base].meanings)
             attributes["method"] = " | ".join(self._routes[base].methods)
         return xr.Variable(quantity.dims, values, attributes)
-
-
-_TIME_UNITS = {
-    "sum": "1 (gradient flow on the loss summed over inputs and outputs)",
-    "mean": "1 (gradient flow on the loss averaged over inputs and outputs)",
-}
 
 
 def _place(split: str | None, part: slice) -> tuple:

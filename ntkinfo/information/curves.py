@@ -16,10 +16,11 @@ from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.records import Dataset
 from ntkinfo.information.certificate import certify
 from ntkinfo.information.curve_files import load_curves, save_curves
-from ntkinfo.information.curve_groups import AT_EACH_TIME, STREAMED, WHOLE
+from ntkinfo.information.curve_groups import AT_EACH_TIME, BY_SPLIT, STREAMED, WHOLE
 from ntkinfo.information.curve_job import CurveSettings, Job
 from ntkinfo.information.curve_table import CurveTable
 from ntkinfo.information.numerical_errors import NumericalErrors
+from ntkinfo.information.provenance import provenance
 from ntkinfo.information.quantities import QUANTITIES, choose
 from ntkinfo.kernels.architectures import Network
 from ntkinfo.kernels.blocks import kernel_blocks
@@ -39,6 +40,7 @@ __all__ = [
 
 # Peak of the whole job in matrices of n×n, by benchmarks/information_curves.py, less the test inputs' share.
 _MATRICES = 8
+_JOINT_MATRICES = 8  # of joint covariances, factors and products at one time
 
 
 class Interrupted(KeyboardInterrupt):
@@ -70,8 +72,10 @@ def information_curves(
         data: inputs and targets.
         times: (T,), strictly rising in [0, ∞]; `log_times` makes them.
         procedure: how it is trained; gradient flow on the summed loss if None.
-        quantities: names from `QUANTITIES`; None for all that the data allow.
-        settings: of Monte Carlo and quadrature, and where kernels are kept.
+        quantities: names from `QUANTITIES`; None for all the default ones that the data allow. Those that need factors
+            of whole covariances (`information_training_set_joint`, `information_training_set_labels_joint`,
+            `information_parameters_labels`) are computed where they are named.
+        settings: of Monte Carlo, quadrature, label model and interpolation, and where kernels are kept.
         progress: shows what takes long.
 
     Returns:
@@ -91,32 +95,37 @@ def information_curves(
     """
     procedure, settings = procedure or GradientFlow(), settings or CurveSettings()
     checks.times(times)
-    choose(quantities, data.labels_train is not None, procedure.temperature > 0)
-    _check_extra(settings, procedure, data)
-    _require_memory(data, len(times))
+    chosen = choose(quantities, data.labels_train is not None, procedure.temperature > 0)
+    _check_settings(settings, data)
+    _require_memory(data, len(times), _joint_inputs(chosen, settings, data))
     blocks = kernel_blocks(network, data, store=settings.store, progress=progress)
     distribution = output_distribution(blocks, data, procedure, np.asarray(times, dtype=np.float64))
     curves = curves_of(distribution, quantities=quantities, settings=settings, progress=progress)
     return curves.assign_attrs(network=network.describe(), network_fingerprint=network.fingerprint)
 
 
-def _check_extra(settings: CurveSettings, procedure: Procedure, data: Dataset) -> None:
+def _check_settings(settings: CurveSettings, data: Dataset) -> None:
     if settings.extra_inputs > len(data.x_test):
         raise ValueError(
             f"extra_inputs is {settings.extra_inputs} and there are {len(data.x_test)} test inputs; "
             "it can be at most that"
         )
-    if settings.extra_inputs and procedure.is_noisy:
-        raise ValueError(
-            f"extra_inputs is {settings.extra_inputs} and the procedure has noise, with which only the training inputs "
-            "are supported; set extra_inputs to 0, or target_noise_variance and temperature to 0"
-        )
+    covariance, n = settings.label_model.covariance, len(data.x_train)
+    if covariance is not None:
+        checks.shape("label_model.covariance", covariance, (n, n), "one row and column for each training input")
 
 
-def _require_memory(data: Dataset, n_times: int) -> None:
-    """Refuse beforehand what cannot fit: about nine matrices of n×n, and variances at all times."""
+def _joint_inputs(chosen: tuple[str, ...], settings: CurveSettings, data: Dataset) -> int:
+    """Number of inputs whose whole covariance is factored where the default quantities need none."""
+    joint = any(QUANTITIES[name].group == "joint" for name in chosen)
+    function = len(data.x_train) + settings.extra_inputs if "information_parameters_labels" in chosen else 0
+    return max(max(len(data.x_train), len(data.x_test)) if joint else 0, function)
+
+
+def _require_memory(data: Dataset, n_times: int, joint: int) -> None:
+    """Refuse beforehand what cannot fit: about nine matrices of n×n, joint covariances, variances at all times."""
     n, m = len(data.x_train), len(data.x_test)
-    needed = 8 * (_MATRICES * n**2 + 5 * n * m + 3 * (n + m) * n_times) / GIB
+    needed = 8 * (_MATRICES * n**2 + 5 * n * m + _JOINT_MATRICES * joint**2 + 3 * (n + m) * n_times) / GIB
     limit = available_memory()
     remedy = f"take about {int(n * (0.9 * limit / needed) ** 0.5)} training inputs, or a machine with more memory"
     require_memory(
@@ -135,7 +144,8 @@ def curves_of(
     settings = settings or CurveSettings()
     labelled = distribution.data.labels_train is not None
     chosen = choose(quantities, labelled, distribution.procedure.temperature > 0)
-    _check_extra(settings, distribution.procedure, distribution.data)
+    _check_settings(settings, distribution.data)
+    settings.label_model.check(distribution)
     table = CurveTable(distribution, chosen)
     job = Job(table, distribution, chosen, settings, NumericalErrors(distribution), progress)
     try:
@@ -159,6 +169,10 @@ def _fill(job: Job) -> None:
             for add in streamed:
                 add(job, side, part, mean, variance)
         job.table.note(*(f"{side.split}: {note}" for note in side.law.notes))
+    split = [BY_SPLIT[group] for group in BY_SPLIT if group in groups]
+    for side in job.sides() if split else ():
+        for add in split:
+            add(job, side)
     each = [AT_EACH_TIME[group] for group in AT_EACH_TIME if group in groups]
     count = len(job.law.times)
     for side in job.sides() if each else ():
@@ -178,6 +192,7 @@ def _certified(
             share=settings.certify,
             seed=settings.seed,
             extra_inputs=settings.extra_inputs,
+            label_model=settings.label_model,
             progress=progress,
         )
     except KeyboardInterrupt:
@@ -186,21 +201,11 @@ def _certified(
 
 
 def _provenance(distribution: OutputDistribution, settings: CurveSettings) -> dict[str, Any]:
-    from ntkinfo.core.versions import versions
-
-    data = distribution.data
+    given = distribution.data.provenance
     return {
-        "data": data.name,
-        "data_fingerprint": data.fingerprint,
-        "data_provenance": "; ".join(f"{key}={value}" for key, value in data.provenance.items()),
-        "n_train": len(data.x_train),
-        "n_test": len(data.x_test),
-        "n_outputs": data.n_outputs,
-        "procedure": repr(distribution.procedure),
-        "loss": distribution.procedure.loss,
+        **provenance(distribution),
+        "data_provenance": "; ".join(f"{key}={value}" for key, value in given.items()),
         "settings": repr(settings),
         "seed": settings.seed,
-        "kernel_fingerprint": distribution.blocks.fingerprint,
-        "kernel_notes": "; ".join(distribution.notes),
-        **{f"version_{name}": version for name, version in versions().items()},
+        "label_model": settings.label_model.description,
     }

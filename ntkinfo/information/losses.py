@@ -54,7 +54,7 @@ def closed_form(
     # In the order of memory that the mean has: inputs neighbour each other.
     wanted = targets.T.copy().T[None, :, :]
     squares, errors = [], []
-    for part in _blocks(mean):
+    for part in time_blocks(mean):
         residual = mean[part] - wanted
         squares.append(xp.einsum("tmc,tmc->tm", residual, residual))
         if labels is not None:
@@ -89,7 +89,7 @@ def check_law(mean: Array, variance: Array, targets: Array | None, labels: Array
         raise ValueError(f"labels must lie between 0 and {classes - 1} for {mean.shape[2]} output(s)")
 
 
-def _blocks(mean: Float[Array, "t m C"]) -> list[slice]:
+def time_blocks(mean: Float[Array, "t m C"]) -> list[slice]:
     """Runs of times whose mean outputs fit in a processor's cache."""
     step = max(1, VALUES_AT_ONCE // (mean.shape[1] * mean.shape[2]))
     return [slice(start, start + step) for start in range(0, mean.shape[0], step)]

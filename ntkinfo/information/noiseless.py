@@ -15,6 +15,8 @@ from ntkinfo.core.arrays import Array, to_numpy
 
 SMALLEST_RATIO = 1e-140  # narrower components overflow when densities are formed
 SMALLEST_STD = 1e-145
+# Rounding and the truncated time factors leave this share of the outputs' size in their means.
+RESOLUTION = 1e-11
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Noiseless:
     mean: Float[Array, "noisy C"]
     variance: Float[Array, " noisy"]
     symbol: Int[np.ndarray, " m"]
+
+
+def resolution_of(targets: Float[np.ndarray, "p C"], initial_variance: Float[Array, " p"]) -> float:
+    """Deviations and distances of outputs up to this are none, given what outputs and targets are in size."""
+    return RESOLUTION * max(float(np.abs(targets).max()), float(initial_variance.max()) ** 0.5)
 
 
 def split_noiseless(mean: Float[Array, "m C"], variance: Float[Array, " m"], resolution: float) -> Noiseless:

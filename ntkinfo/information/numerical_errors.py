@@ -10,19 +10,22 @@ and so does the decision which eigenvalues are null. Notation: theory §1 and `t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from ntkinfo.core.arrays import Array, float64, namespace, to_numpy
 from ntkinfo.core.records import Estimate
+from ntkinfo.information.label_model import LabelModel
 from ntkinfo.information.path import Path, to_learn
 from ntkinfo.training.output_distribution import OutputDistribution
 
 EPSILON = float(np.finfo(np.float64).eps)
-TRUNCATION = 1e-13  # tolerance of `training.time_factors.factor`, relative to a block's largest value
+# Tolerance of `training.time_factors.factor`: each eigenvalue's deviation relative to its own largest value.
+TRUNCATION = 1e-13
 _TIMES = 64  # sizes over time rise or fall steadily: the larger of two neighbours bounds what lies between
 
 
@@ -72,15 +75,33 @@ class NumericalErrors:
     @cached_property
     def growth(self) -> Growth:
         """Sizes that multiply the kernel's error, from at most 64 of the times."""
+        with float64():
+            effective = self._effective(self._law.internal_times)
+        return Growth(**self._over_time(self._sizes), effective=effective)
+
+    def label_spread(self, model: LabelModel) -> np.ndarray:
+        """‖g S^½‖ for targets drawn from N(0, S), (T,)."""
+        law, xp = self._law, namespace(self._law.eigenvalues)
+        with float64():
+            teacher = model.teacher(law)
+            start = xp.maximum(law.prior_variance, 0.0) if teacher is None else xp.diagonal(teacher)
+            labels = start + model.noise_variance
+
+        def size(times: Array) -> dict[str, np.ndarray]:
+            g = law.summed.filter(_slow_twins(law), times)
+            return {"spread": to_numpy((g**2 @ labels) ** 0.5)}
+
+        return self._over_time(size)["spread"]
+
+    def _over_time(self, sizes: Callable[[Array], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """Bounds at every time from at most 64 of them."""
         count = len(self._law.times)
         chosen = np.unique(np.linspace(0, count - 1, min(count, _TIMES)).round().astype(int))
         with float64():
-            table = self._sizes(self._law.internal_times[chosen])
-            effective = self._effective(self._law.internal_times)
+            table = sizes(self._law.internal_times[chosen])
         after = np.searchsorted(chosen, np.arange(count))
         before = np.where(chosen[after] == np.arange(count), after, after - 1)
-        between = {name: np.maximum(row[before], row[after]) for name, row in table.items()}
-        return Growth(**between, effective=effective)
+        return {name: np.maximum(row[before], row[after]) for name, row in table.items()}
 
     def _effective(self, times: Array) -> np.ndarray:
         summed = self._law.summed
@@ -197,6 +218,13 @@ class SideErrors:
             total = total + errors.unit * (start[None, :] + reach**2 * trace)
         return total + self._gradient_noise(part)
 
+    def label_shift(self, model: LabelModel) -> Float[np.ndarray, "t p"]:
+        """Bound on the change of the mean's deviation over targets drawn from a label model, by the kernel's error."""
+        growth, errors, law = self._errors.growth, self._errors, self._whole
+        reach = growth.root if self._split == "test" else 1.0 if law.summed.step is None else 2.0
+        moved = errors.kernel_error * (2 if law.summed.ridge > 0 else 1) * reach * errors.label_spread(model)
+        return moved[:, None] * self._reach[None, :]
+
     def _gradient_noise(self, part: slice) -> np.ndarray | float:
         if self._whole.summed.temperature == 0:
             return 0.0
@@ -260,108 +288,6 @@ def widened(estimate: Estimate, extra: np.ndarray | float) -> Estimate:
     old = np.asarray(estimate.standard_error)
     total = np.hypot(old, extra) if estimate.meaning == "Monte Carlo" else old + extra
     return replace(estimate, standard_error=float(total) if np.ndim(total) == 0 else total)
-
-
-def losses(
-    values: dict[str, Float[Array, " t"]],
-    mean_error: Float[np.ndarray, "t p"],
-    variance_error: Float[np.ndarray, "t p"],
-    outputs: int,
-) -> dict[str, np.ndarray]:
-    """Errors of the losses of `losses.closed_form` at unit observation variance, from those of mean and variance."""
-    squared = np.mean(mean_error**2, axis=1)
-    bias = to_numpy(values["bias_squared"])
-    moved = 2 * np.sqrt(bias * squared) + squared
-    spread = outputs * np.mean(variance_error, axis=1)
-    errors = {
-        "loss_mean": 0.5 * moved,
-        "bias_squared": moved,
-        "variance": spread,
-        "loss_gibbs": 0.5 * (moved + spread),
-        "loss_gibbs_nll": 0.5 * (moved + spread),
-        "loss_bayes": 0.5 * (moved + spread + bias * np.max(variance_error, axis=1)),
-    }
-    return {name: error + 8 * EPSILON * np.abs(to_numpy(values[name])) for name, error in errors.items()}
-
-
-def undecided(
-    mean: Float[Array, "t p C"], labels: Int[np.ndarray, " p"], mean_error: Float[np.ndarray, "t p"]
-) -> Float[np.ndarray, " t"]:
-    """Share of the inputs whose class lies within the error of the mean; exact ties of exact means are decided."""
-    m = to_numpy(mean)
-    if m.shape[2] == 1:
-        margin = np.abs(m[:, :, 0])
-    else:
-        own = m[:, np.arange(m.shape[1]), labels]
-        other = np.full_like(own, -np.inf)
-        for c in range(m.shape[2]):
-            other = np.maximum(other, np.where(labels[None, :] == c, -np.inf, m[:, :, c]))
-        margin = np.abs(own - other)
-    return np.mean((margin <= 2**0.5 * mean_error) & (mean_error > 0), axis=1)
-
-
-def member(
-    mean: Float[np.ndarray, "p C"],
-    variance: Float[np.ndarray, " p"],
-    labels: Int[np.ndarray, " p"],
-    mean_error: Float[np.ndarray, " p"],
-    relative_variance_error: Float[np.ndarray, " p"],
-) -> float:
-    """Error of a member's expected error rate at one time, by the slope of Φ at the nearest rival, for all rivals."""
-    std, rivals = np.sqrt(2 * variance), max(mean.shape[1] - 1, 1)
-    if mean.shape[1] == 1:
-        gap, std = np.abs(mean[:, 0]), std / 2**0.5
-    else:
-        away = np.abs(mean - mean[np.arange(len(mean)), labels][:, None])
-        away[np.arange(len(mean)), labels] = np.inf
-        gap = np.min(away, axis=1)
-    moved = 2**0.5 * mean_error
-    nearest = np.maximum(gap - moved, 0.0)
-    spread = std > 0
-    z = np.divide(nearest, std, out=np.full_like(gap, np.inf), where=spread)
-    slope = 0.4 * np.exp(-0.5 * np.minimum(z, 40.0) ** 2)
-    shift = np.divide(moved, std, out=np.zeros_like(gap), where=spread)
-    smooth = (
-        rivals
-        * slope
-        * (shift + 0.5 * np.where(spread, np.minimum(z, 40.0), 0.0) * np.minimum(relative_variance_error, 1e300))
-    )
-    return float(np.mean(np.where(spread, np.minimum(smooth, 1.0), (gap <= moved) & (moved > 0))))
-
-
-def training_set(
-    value: Float[np.ndarray, " t"],
-    start: Float[np.ndarray, " p"],
-    mean_error: Float[np.ndarray, "t p"],
-    variance: Float[np.ndarray, "t p"],
-    relative_variance_error: Float[np.ndarray, "t p"],
-    outputs: int,
-) -> Float[np.ndarray, " t"]:
-    """Error of the relative entropy per input, averaged over the inputs; 0 where that is infinite."""
-    scale = np.where(start > 0, start, 1.0)[None, :]
-    squared = np.mean(mean_error**2 / scale, axis=1)
-    size = np.where(np.isfinite(value), value, 0.0)
-    spread = np.mean(relative_variance_error * (1 + variance / scale), axis=1)
-    error = np.sqrt(2 * size * squared) + 0.5 * squared + 0.5 * outputs * spread + 8 * EPSILON * (outputs + size)
-    return np.where(np.isfinite(value), error, 0.0)
-
-
-def information(
-    shift: Float[np.ndarray, " p"], relative_variance_error: Float[np.ndarray, " p"], outputs: int
-) -> float:
-    """Error of I(Z;X) or I(Z;Y) at one time.
-
-    One component's change by δ in units of its deviation turns its log density by about δ, and the information by that
-    times the log of the number of inputs over their number.
-
-    Args:
-        shift: error of each mean over its deviation; 0 for an output without variance.
-        relative_variance_error: of each variance.
-        outputs: how many there are.
-    """
-    most = float(np.log(len(shift)))
-    turned = np.minimum(shift + (0.5 * outputs) ** 0.5 * relative_variance_error, 1.0)
-    return most * float(np.mean(turned))
 
 
 def _slow_twins(law: OutputDistribution) -> Array:

@@ -14,13 +14,11 @@ from ntkinfo.core.arrays import Array, float64, namespace, to_numpy
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.curve_table import SPLITS
+from ntkinfo.information.noiseless import resolution_of
 from ntkinfo.information.pointwise_output import PointwiseInformation, pointwise_output
 from ntkinfo.information.provenance import TIME_UNITS, provenance
 from ntkinfo.training.output_distribution import OutputDistribution
 from ntkinfo.training.output_law import OutputLaw
-
-# Rounding and the truncated time factors leave this share of the outputs' size in their means.
-RESOLUTION = 1e-11
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ def pointwise_information(
     chosen = _indices(times, len(distribution.times))
     law, data = getattr(distribution, split), distribution.data
     labels, targets = getattr(data, f"labels_{split}"), getattr(data, f"y_{split}")
-    resolution = RESOLUTION * max(float(np.abs(targets).max()), float(law.initial_variance.max()) ** 0.5)
+    resolution = resolution_of(targets, law.initial_variance)
     settings = {"seed": seed, "samples": samples, "tolerance": tolerance, "resolution": resolution}
     found, moved = [], []
     with float64():

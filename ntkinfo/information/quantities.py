@@ -19,6 +19,8 @@ class Quantity:
         dims: of the variable.
         group: quantities that are computed together.
         needs_labels: whether classes must be known.
+        default: whether it is computed where no quantities are named; not what takes factors of whole covariances at
+            many times.
     """
 
     long_name: str
@@ -27,6 +29,7 @@ class Quantity:
     dims: tuple[str, ...]
     group: str
     needs_labels: bool = False
+    default: bool = True
 
 
 _SPLIT, _TIME = ("time", "split"), ("time",)
@@ -45,8 +48,20 @@ QUANTITIES: Mapping[str, Quantity] = {
     "information_training_set": Quantity(
         "I(Z;D|X), output and training set", "nat", "upper bound", _SPLIT, "training set"
     ),
+    "information_training_set_labels": Quantity(
+        "I(Z;D|X), output and training set, label model", "nat", "exact", _SPLIT, "labels"
+    ),
+    "information_training_set_joint": Quantity(
+        "bound on I(Z;D|X), all outputs together", "nat", "upper bound", _SPLIT, "joint", default=False
+    ),
+    "information_training_set_labels_joint": Quantity(
+        "I(Z;D|X), all outputs together, label model", "nat", "exact", _SPLIT, "joint", default=False
+    ),
     "information_parameters": Quantity(
         "relative entropy to the start, function space", "nat", "lower bound", _TIME, "parameters"
+    ),
+    "information_parameters_labels": Quantity(
+        "I(f;D|X), function space, label model", "nat", "lower bound", _TIME, "parameters", default=False
     ),
     "information_parameters_linear": Quantity(
         "relative entropy to the start, linear model", "nat", "exact", _TIME, "parameters"
@@ -72,8 +87,13 @@ SUFFIXES: Mapping[str, str] = {
 """Endings of the variables that go with a curve."""
 
 
+def by_default() -> tuple[str, ...]:
+    """Return the names of what is computed where no quantities are named."""
+    return tuple(name for name, quantity in QUANTITIES.items() if quantity.default)
+
+
 def choose(quantities: Iterable[str] | None, labelled: bool, gradient_noise: bool) -> tuple[str, ...]:
-    """Return the names asked for, checked; None asks for everything that the problem has.
+    """Return the names asked for, checked; None asks for every default quantity that the problem has.
 
     Raises:
         ValueError: an unknown name, a quantity that needs classes where there are none, or one that gradient noise
@@ -83,10 +103,10 @@ def choose(quantities: Iterable[str] | None, labelled: bool, gradient_noise: boo
     if gradient_noise:
         impossible.add("information_parameters_linear")
     if quantities is None:
-        return tuple(name for name in QUANTITIES if name not in impossible)
+        return tuple(name for name in by_default() if name not in impossible)
     chosen = tuple(dict.fromkeys(quantities))
     if not chosen:
-        raise ValueError("quantities is empty; name at least one, or leave it out for all of them")
+        raise ValueError("quantities is empty; name at least one, or leave it out for the default ones")
     for name in chosen:
         checks.choice("quantities", name, QUANTITIES)
         if name in impossible:

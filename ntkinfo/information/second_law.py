@@ -104,6 +104,19 @@ class Snapshot:
             self._sides[split] = self._train() if split == "train" else self._test()
         return self._sides[split]
 
+    def gain(self, split: str) -> np.ndarray:
+        """Map from the training targets to the mean at the inputs of a split, (p, n)."""
+        return self.trained if split == "train" else self._test_tangent @ self.now.filter
+
+    @cached_property
+    def _test_tangent(self) -> np.ndarray:
+        tangent = to_numpy(getattr(self.law.blocks.test, self.law.procedure.tangent))
+        if not self.route.has_null:
+            return tangent
+        values, vectors = self.route.basis
+        kept = vectors[:, values > 0]
+        return (tangent @ kept) @ kept.T
+
     def covariance(self) -> np.ndarray:
         """Covariance of the outputs at the training inputs, (n, n)."""
         residual = self.now.residual * np.exp(self.now.log_scale)
@@ -160,15 +173,11 @@ class Snapshot:
         )
 
     def _test(self) -> SecondSide:
-        law, route, now, data = self.law, self.route, self.now, self.law.data
+        law, route, data = self.law, self.route, self.law.data
         procedure, blocks = law.procedure, law.blocks.test
-        tangent, prior = to_numpy(getattr(blocks, procedure.tangent)), to_numpy(getattr(blocks, procedure.prior))
-        if route.has_null:
-            values, vectors = route.basis
-            kept = vectors[:, values > 0]
-            tangent = (tangent @ kept) @ kept.T
+        tangent, prior = self._test_tangent, to_numpy(getattr(blocks, procedure.prior))
         start = to_numpy(getattr(blocks, f"{procedure.prior}_diagonal"))
-        step = tangent @ now.filter
+        step = self.gain("test")
         mean = step @ self.targets
         variance = start - 2 * np.sum(step * prior, axis=1) + np.sum((step @ route.prior) * step, axis=1)
         variance = variance + self.noise * np.sum(step**2, axis=1)
@@ -199,14 +208,21 @@ class Snapshot:
         return error
 
     def _test_diffusion(self, tangent: np.ndarray) -> np.ndarray:
-        """c_0 Θ_** − Θ_*U (c_0 − c_λ)/λ UᵀΘ_*ᵀ on the diagonal."""
+        free, weight, share = self._diffusion_parts(tangent)
+        diagonal = to_numpy(getattr(self.law.blocks.test, f"{self.law.procedure.tangent}_diagonal"))
+        return free * diagonal - share**2 @ weight
+
+    def diffusion(self, tangent: np.ndarray, square: np.ndarray) -> np.ndarray:
+        """Covariance by gradient noise, c_0 Θ_** − Θ_*U (c_0 − c_λ)/λ UᵀΘ_*ᵀ, of inputs with the tangent kernels."""
+        free, weight, share = self._diffusion_parts(tangent)
+        return free * square - (share * weight[None, :]) @ share.T
+
+    def _diffusion_parts(self, tangent: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
         values, vectors = self.route.basis
         along = np.sum(vectors * (self._diffused @ vectors), axis=0)
         free = 2 * self.summed.temperature * self._free_energy()
-        share = (tangent @ vectors) ** 2
         weight = np.where(values > 0, (free - along) / np.where(values > 0, values, 1.0), 0.0)
-        diagonal = to_numpy(getattr(self.law.blocks.test, f"{self.law.procedure.tangent}_diagonal"))
-        return free * diagonal - share @ weight
+        return free, weight, tangent @ vectors
 
     def _free_energy(self) -> float:
         """Q at λ = 0."""

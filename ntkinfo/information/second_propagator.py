@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import scipy.linalg
@@ -70,6 +71,7 @@ class SecondRoute:
         self.unit = self.n**0.5 * EPSILON
         # A matrix product rounds about as much as a decomposition; several of them follow each other.
         self.kernel_error = 4 * self.unit * float(np.linalg.norm(self.tangent))
+        self.joint_inputs: dict[tuple[int, bool], Any] = {}  # kept from one time to the next
         self.has_null = bool(np.any(to_numpy(distribution.spectrum.null)))
 
     def at(self, index: int) -> Propagator:
@@ -86,24 +88,6 @@ class SecondRoute:
         if self._doubles(time):
             return self._doubled(time) if self.summed.step is None else self._stepped(time)
         return self._decomposed(time)
-
-    @cached_property
-    def prior_factor(self) -> tuple[np.ndarray, bool]:
-        """Cholesky factor of the prior covariance, for `scipy.linalg.cho_solve`.
-
-        Raises:
-            NotCheckedError: it is singular to rounding.
-        """
-        try:
-            return scipy.linalg.cho_factor(self.prior, lower=True)
-        except np.linalg.LinAlgError:
-            raise NotCheckedError("the prior covariance is singular to rounding") from None
-
-    @cached_property
-    def prior_extremes(self) -> tuple[float, float]:
-        """Smallest and largest singular value of the prior covariance."""
-        values = np.linalg.svd(self.prior, compute_uv=False)
-        return float(values[-1]), float(values[0])
 
     @cached_property
     def objective(self) -> np.ndarray:

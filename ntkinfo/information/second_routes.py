@@ -7,14 +7,20 @@ or raises `NotCheckedError` with the reason where that route cannot reach.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-import scipy.linalg
 
-from ntkinfo.core.arrays import to_numpy
 from ntkinfo.core.records import Estimate
 from ntkinfo.information import second_sampling as sampling
+from ntkinfo.information.label_model import LabelModel
+from ntkinfo.information.second_joint import (
+    DenseJoint,
+    joint,
+    label_covariance,
+    label_spread,
+    log_residual,
+)
 from ntkinfo.information.second_law import SecondSide, Snapshot
 from ntkinfo.information.second_propagator import EPSILON, NotCheckedError, path_length
 
@@ -27,13 +33,15 @@ class Place:
         snapshot: the dense matrices of that time.
         split: "train" or "test"; "" for a quantity without splits.
         seed: of what is sampled here.
-        extra_inputs: how many test inputs joined the training inputs in `information_parameters`.
+        extra_inputs: how many test inputs joined the training inputs in the function-space quantities.
+        label_model: of the training targets.
     """
 
     snapshot: Snapshot
     split: str
     seed: int
     extra_inputs: int = 0
+    label_model: LabelModel = field(default=LabelModel())
 
     @property
     def side(self) -> SecondSide:
@@ -164,69 +172,77 @@ def information_training_set(place: Place) -> Estimate:
     return place.estimate(value, 0.5 * float(np.mean(error)) + 4 * outputs * EPSILON, "direct formula")
 
 
+def information_training_set_labels(place: Place) -> Estimate:
+    """½C log(1 + aSaᵀ/v) with a a row of ΘA or Θ_*A, input by input."""
+    side, snapshot, outputs = place.side, place.snapshot, place.side.mean.shape[1]
+    gain, labels = snapshot.gain(place.split), label_covariance(snapshot, place.label_model)
+    signal = np.maximum(np.sum((gain @ labels) * gain, axis=1), 0.0)
+    informs = (signal > 0) & (side.start > 0)
+    if np.any(informs & (side.log_variance == -np.inf)):
+        return place.estimate(np.inf, 0.0)
+    log = np.where(informs, np.log(np.where(informs, signal, 1.0)), -np.inf)
+    both = np.logaddexp(log, np.where(informs, side.log_variance, 0.0))
+    value = np.where(informs, both - np.where(informs, side.log_variance, 0.0), 0.0)
+    size = np.linalg.norm(gain, axis=1)
+    moved = 2 * snapshot.route.kernel_error * size * label_spread(snapshot, labels)
+    moved = moved * (2 * np.sqrt(signal) + moved) + 8 * snapshot.route.unit * size**2 * float(np.trace(labels))
+    error = moved * np.exp(-both) + -np.expm1(-value) * side.relative_error + 8 * EPSILON
+    error = np.where(informs, error, 0.0)
+    return place.estimate(0.5 * outputs * float(np.mean(value)), 0.5 * outputs * float(np.mean(error)))
+
+
+def information_training_set_joint(place: Place) -> Estimate:
+    """Relative entropy of two dense Gaussians over all the inputs of a split."""
+    return _relative_entropy(place, _split_joint)
+
+
+def information_training_set_labels_joint(place: Place) -> Estimate:
+    """Dense log-determinants over all the inputs of a split."""
+    return _label_information(place, _split_joint)
+
+
 def information_parameters(place: Place) -> Estimate:
     """Relative entropy of two dense Gaussians in function space, inputs as they are."""
-    snapshot, now, route = place.snapshot, place.snapshot.now, place.snapshot.route
-    if route.has_null:
-        raise NotCheckedError("inputs repeat: the dense covariance is singular")
-    if now.log_determinant == -np.inf and not snapshot.summed.is_noisy:
+    return _relative_entropy(place, _function_joint)
+
+
+def information_parameters_labels(place: Place) -> Estimate:
+    """Dense log-determinants in function space."""
+    return _label_information(place, _function_joint)
+
+
+def _relative_entropy(place: Place, law: Callable[[Place], DenseJoint]) -> Estimate:
+    dense = _defined(place, law)
+    if dense is None:
         return place.estimate(np.inf, 0.0)
-    if place.extra_inputs:
-        return _with_extra_inputs(place)
-    outputs, mean = snapshot.targets.shape[1], snapshot.trained @ snapshot.targets
-    factor, (least, largest) = route.prior_factor, route.prior_extremes
-    condition = largest / least
-    quadratic = float(np.sum(mean * scipy.linalg.cho_solve(factor, mean)))
-    covariance = snapshot.covariance()
-    trace = float(np.trace(scipy.linalg.cho_solve(factor, covariance)))
-    if snapshot.summed.is_noisy:
-        log = float(np.linalg.slogdet(covariance)[1] - np.linalg.slogdet(route.prior)[1])
-        log_error = route.unit * (condition + float(np.linalg.cond(covariance)))
-    else:
-        logs, errors = _log_residual(snapshot)
-        log, log_error = 2 * logs, 2 * errors
-    value = 0.5 * (outputs * (trace - route.n - log) + quadratic)
-    moved = 2 * route.kernel_error * (float(np.linalg.norm(snapshot.learned)) + outputs * snapshot.filter_spread)
-    error = route.unit * condition * (outputs * trace + quadratic) + moved * (quadratic / least) ** 0.5
-    return place.estimate(value, error + outputs * log_error, "Cholesky solves and a dense log-determinant")
+    value, error = dense.relative_entropy(place.snapshot.targets)
+    return place.estimate(value, error, "Cholesky solves and a dense log-determinant")
 
 
-def _log_residual(snapshot: Snapshot) -> tuple[float, float]:
-    """Log-determinant of |R| and its error."""
-    now, route = snapshot.now, snapshot.route
-    if now.log_determinant is not None and snapshot.summed.ridge == 0:
-        steep = now.effective * route.kernel_error * route.n**0.5
-        return now.log_determinant, steep + route.unit * abs(now.log_determinant)
-    log = float(np.linalg.slogdet(now.residual)[1]) + route.n * now.log_scale
-    inverse = float(np.linalg.norm(np.linalg.inv(now.residual))) * np.exp(-now.log_scale)
-    return log, route.kernel_error * inverse * float(np.linalg.norm(now.filter)) * 2 + route.unit * abs(log)
+def _label_information(place: Place, law: Callable[[Place], DenseJoint]) -> Estimate:
+    dense = _defined(place, law)
+    if dense is None:
+        return place.estimate(np.inf, 0.0)
+    value, error = dense.information(place.label_model, place.snapshot.targets.shape[1])
+    return place.estimate(value, error, "dense log-determinants")
 
 
-def _with_extra_inputs(place: Place) -> Estimate:
-    """The same with further inputs, whose outputs move by −Θ_*A(f_0 − Y)."""
-    snapshot, route, law = place.snapshot, place.snapshot.route, place.snapshot.law
-    source, inputs = law.blocks.source, law.data.x_test[: place.extra_inputs]
-    assert source is not None
-    cross, square, procedure = source.cross(inputs), source.square(inputs), law.procedure
-    p_cross, p_square = to_numpy(getattr(cross, procedure.prior)), to_numpy(getattr(square, procedure.prior))
-    step = to_numpy(getattr(cross, procedure.tangent)) @ snapshot.now.filter
-    residual = snapshot.now.residual * np.exp(snapshot.now.log_scale)
-    prior = np.block([[route.prior, p_cross.T], [p_cross, p_square]])
-    moving = np.block([[residual, np.zeros((route.n, len(step)))], [-step, np.eye(len(step))]])
-    mean = np.concatenate([snapshot.trained, step]) @ snapshot.targets
-    outputs, condition = mean.shape[1], float(np.linalg.cond(prior))
-    try:
-        factor = scipy.linalg.cho_factor(prior, lower=True)
-    except np.linalg.LinAlgError:
-        raise NotCheckedError("the prior covariance is singular to rounding") from None
-    trace = float(np.trace(scipy.linalg.cho_solve(factor, moving @ prior @ moving.T)))
-    quadratic = float(np.sum(mean * scipy.linalg.cho_solve(factor, mean)))
-    log, log_error = _log_residual(snapshot)
-    value = 0.5 * (outputs * (trace - len(prior)) + quadratic) - outputs * log
-    moved = 2 * route.kernel_error * (1 + float(np.linalg.norm(step))) * float(np.linalg.norm(snapshot.learned))
-    least = float(np.linalg.norm(prior, 2)) / condition
-    error = route.unit * condition * (outputs * trace + quadratic) + moved * (quadratic / least) ** 0.5
-    return place.estimate(value, error + outputs * log_error, "Cholesky solves and a dense log-determinant")
+def _defined(place: Place, law: Callable[[Place], DenseJoint]) -> DenseJoint | None:
+    """The joint law, or None where training has left no variance on training inputs among its inputs."""
+    snapshot = place.snapshot
+    if snapshot.route.has_null:
+        raise NotCheckedError("inputs repeat: the dense covariance is singular")
+    certain = snapshot.now.log_determinant == -np.inf and not snapshot.summed.is_noisy
+    return None if certain and place.split != "test" else law(place)
+
+
+def _split_joint(place: Place) -> DenseJoint:
+    snapshot = place.snapshot
+    return joint(snapshot, 0, True) if place.split == "train" else joint(snapshot, len(place.side.targets), False)
+
+
+def _function_joint(place: Place) -> DenseJoint:
+    return joint(place.snapshot, place.extra_inputs, True)
 
 
 def information_parameters_linear(place: Place) -> Estimate:
@@ -243,7 +259,7 @@ def information_parameters_linear(place: Place) -> Estimate:
     elif now.log_determinant == -np.inf:
         return place.estimate(np.inf, 0.0)
     else:
-        logs, errors = _log_residual(snapshot)
+        logs, errors = log_residual(snapshot)
         log, log_error = 2 * logs, 2 * errors
     value = 0.5 * (quadratic + outputs * (float(np.trace(left)) - route.n - log))
     error = 2 * route.kernel_error * route.n**0.5 * float(np.sum(snapshot.learned**2))
@@ -328,7 +344,11 @@ ROUTES: Mapping[str, Callable[[Place], Estimate]] = {
     "information_input": information_input,
     "information_target": information_target,
     "information_training_set": information_training_set,
+    "information_training_set_labels": information_training_set_labels,
+    "information_training_set_joint": information_training_set_joint,
+    "information_training_set_labels_joint": information_training_set_labels_joint,
     "information_parameters": information_parameters,
+    "information_parameters_labels": information_parameters_labels,
     "information_parameters_linear": information_parameters_linear,
     "fisher_trace": fisher_trace,
     "speed_squared": speed_squared,

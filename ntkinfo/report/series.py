@@ -23,9 +23,13 @@ NAMES = {
     "error_member": ("one member", "Error of one member"),
     "information_input": ("$I(Z;X)$", "Output and input: $\\mathbf{I(Z;X)}$"),
     "information_target": ("$I(Z;Y)$", "Output and target: $\\mathbf{I(Z;Y)}$"),
-    "information_training_set": ("$I(Z;D|X)$", "Bound on $\\mathbf{I(Z;D|X)}$"),
+    "information_training_set": ("bound, given labels", "Bound on $\\mathbf{I(Z;D|X)}$"),
+    "information_training_set_labels": ("label model", "Label model: $\\mathbf{I(Z;D|X)}$"),
+    "information_training_set_joint": ("bound, given labels", "All outputs: bound"),
+    "information_training_set_labels_joint": ("label model", "All outputs: label model"),
     "information_parameters": ("function space", "Training set: function space"),
-    "information_parameters_linear": ("linear model", "Training set: linear model"),
+    "information_parameters_labels": ("labels", "Function space: label model"),
+    "information_parameters_linear": ("linear", "Training set: linear model"),
     "fisher_trace": ("Fisher trace", "Fisher trace"),
     "speed_squared": ("speed²", "Speed² of the parameters"),
     "path_energy": ("energy", "Energy of the path"),
@@ -51,13 +55,30 @@ PANELS = (
     Panel("Classification error", "error rate", ("error_mean", "error_member")),
     Panel("Output and input", "information", ("information_input",)),
     Panel("Output and target", "information", ("information_target",)),
-    Panel("Output and training set", "information", ("information_training_set",), True),
     Panel(
-        "Parameters and training set", "information", ("information_parameters", "information_parameters_linear"), True
+        "Output and training set: $\\mathbf{I(Z;D|X)}$",
+        "information",
+        ("information_training_set", "information_training_set_labels"),
+        True,
+    ),
+    Panel(
+        "All outputs and training set",
+        "information",
+        ("information_training_set_joint", "information_training_set_labels_joint"),
+        True,
+    ),
+    Panel(
+        "Parameters and training set",
+        "information",
+        ("information_parameters", "information_parameters_linear", "information_parameters_labels"),
+        True,
     ),
     Panel("Speed and Fisher trace", "rate", ("speed_squared", "fisher_trace"), True),
     Panel("Path of the parameters", "size", ("path_energy", "parameter_distance", "path_length"), True),
 )
+
+# Others come close to these.
+_BENEATH = ("information_training_set", "information_training_set_joint", "information_parameters")
 
 
 @dataclass(frozen=True)
@@ -132,7 +153,7 @@ def series(curves: xr.Dataset, panel: Panel, bits: bool) -> Iterator[Series]:
                     index, label = order, NAMES[name][0]
                 else:
                     index, label = turn, split or ""
-                beneath = name == "information_parameters" and len(panel.quantities) > 1
+                beneath = name in _BENEATH and len(panel.quantities) > 1
                 yield Series(curves, name, split, depth, bits, COLOURS[index % len(COLOURS)], label, beneath)
 
 

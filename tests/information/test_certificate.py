@@ -11,8 +11,10 @@ from ntkinfo.core.progress import silent
 from ntkinfo.core.records import Dataset
 from ntkinfo.information import second_routes
 from ntkinfo.information.certificate import Certificate, certify
+from ntkinfo.information.curve_table import base_name
 from ntkinfo.information.curves import CurveSettings, Interrupted, curves_of
-from ntkinfo.information.quantities import QUANTITIES
+from ntkinfo.information.label_model import LabelModel
+from ntkinfo.information.quantities import QUANTITIES, choose
 from ntkinfo.information.second_propagator import NotCheckedError
 from ntkinfo.kernels.blocks import kernel_blocks
 from ntkinfo.training.discrete import GradientDescent, HeavyBall
@@ -44,7 +46,7 @@ def law_of(data, procedure, times, network=NETWORK):
 def test_honest_curves_pass_wholly(name):
     make, procedure, times = PROBLEMS[name]
     law = law_of(make(), procedure, times)
-    curves = curves_of(law, progress=silent)
+    curves = curves_of(law, quantities=everything(law), progress=silent)
     certificate = certify(law, curves, share=1.0)
     assert certificate.passed, certificate.verdict
     by_name = {finding.quantity: finding for finding in certificate.findings}
@@ -59,26 +61,62 @@ def test_honest_curves_pass_wholly(name):
     assert max(finding.largest for finding in by_name.values() if not finding.sampled) < 1
 
 
-def test_extra_inputs_and_two_outputs_pass():
+def everything(law):
+    """All quantities, those on request as well."""
+    usual = choose(None, law.data.labels_train is not None, law.procedure.temperature > 0)
+    return [*usual, *(name for name, quantity in QUANTITIES.items() if not quantity.default)]
+
+
+TEACHER = np.random.default_rng(3).normal(size=(20, 30))
+WITH_MODEL = [name for name in QUANTITIES if "_labels" in name]
+FUNCTION_SPACE = ["information_parameters", "information_parameters_labels"]
+
+
+@pytest.mark.parametrize(
+    "procedure", [GradientFlow(), GradientFlow(ridge=0.1, temperature=0.05, target_noise_variance=0.1)]
+)
+def test_extra_inputs_and_two_outputs_pass(procedure):
     data = ni.data.wine(n_train=20, n_test=12, classes=["class_0", "class_1"])
-    law = law_of(data, GradientFlow(), TIMES[:5])
-    settings = CurveSettings(extra_inputs=5)
-    curves = curves_of(law, quantities=["information_parameters"], settings=settings, progress=silent)
+    law = law_of(data, procedure, TIMES[:5])
+    curves = curves_of(law, quantities=FUNCTION_SPACE, settings=CurveSettings(extra_inputs=5), progress=silent)
     assert certify(law, curves, share=1.0, extra_inputs=5).passed
-    # Without them the second route computes another number, and says so.
-    assert not certify(law, curves, share=1.0).passed
+    # Without them the second route computes other numbers, and says so.
+    assert not any(finding.passed for finding in certify(law, curves, share=1.0).findings)
+
+
+@pytest.mark.parametrize("model", [LabelModel(0.3), LabelModel(0.1, TEACHER @ TEACHER.T)], ids=["noise", "given"])
+def test_label_models_pass_and_are_told_apart(model):
+    law = law_of(ni.data.wine(n_train=20, n_test=12), GradientFlow(), TIMES[:5])
+    curves = curves_of(law, quantities=WITH_MODEL, settings=CurveSettings(label_model=model), progress=silent)
+    certificate = certify(law, curves, share=1.0, label_model=model)
+    assert certificate.passed, certificate.verdict
+    assert all(finding.checked >= 5 and finding.largest < 1 for finding in certificate.findings)
+    assert not any(finding.passed for finding in certify(law, curves, share=1.0).findings)
+
+
+def test_interpolated_times_are_within_their_measured_error():
+    times = np.append(np.geomspace(1e-4, 1e2, 80), np.inf)
+    law = law_of(ni.data.wine(n_train=20, n_test=12), GradientFlow(ridge=0.01), times)
+    names = ["information_training_set_joint", "information_training_set_labels_joint", "information_parameters_labels"]
+    curves = curves_of(law, quantities=names, progress=silent)
+    for name in names:
+        assert "interpolated to 81 times" in curves[name].attrs["method"]
+        assert "NOT reached" not in curves.attrs["notes"]
+    certificate = certify(law, curves, share=0.5)
+    assert certificate.passed, certificate.verdict
+    assert all(finding.checked >= 40 for finding in certificate.findings)
 
 
 @pytest.fixture(scope="module")
 def digits():
     law = law_of(ni.data.digits(**SMALL), GradientFlow(), TIMES[1:5])
-    return law, curves_of(law, progress=silent)
+    return law, curves_of(law, quantities=[*QUANTITIES], progress=silent)
 
 
 @pytest.mark.parametrize("name", QUANTITIES)
 def test_every_tampered_quantity_is_caught(digits, name):
     law, curves = digits
-    own = curves[[str(key) for key in curves.data_vars if str(key).startswith(name)]]
+    own = curves[[str(key) for key in curves.data_vars if base_name(str(key)) == name]]
     assert certify(law, own, share=1.0).passed
     tampered = own.copy(deep=True)
     place = {"time": 2, "split": 1} if "split" in own[name].dims else {"time": 2}

@@ -11,7 +11,7 @@ from ntkinfo.core.progress import silent
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.curve_methods import NOT_COMPUTED, MethodCodes, harmonised, method_texts
 from ntkinfo.information.curves import Interrupted, information_curves
-from ntkinfo.information.quantities import QUANTITIES
+from ntkinfo.information.quantities import by_default
 
 NETWORK = ni.FullyConnected(depth=1, activation="erf", w_std=1.5, b_std=0.1)
 TIMES = np.array([0.0, 0.1, 3.0, np.inf])
@@ -24,7 +24,7 @@ def curves():
 
 
 def test_every_quantity_has_an_error(curves):
-    for name in QUANTITIES:
+    for name in by_default():
         error = curves[f"{name}_standard_error"]
         assert error.dims == curves[name].dims
         assert bool((error >= 0).all()), name

@@ -10,6 +10,8 @@ import ntkinfo as ni
 from ntkinfo.core.progress import silent
 from ntkinfo.core.records import Dataset
 from ntkinfo.information.curves import CurveSettings, Interrupted, curves_of, information_curves
+from ntkinfo.information.joint import information_joint
+from ntkinfo.information.label_model import LabelModel, information_labels_per_input
 from ntkinfo.information.parameters import function_space
 from ntkinfo.information.quantities import QUANTITIES
 from ntkinfo.information.training_set import relative_entropy_joint, relative_entropy_per_input
@@ -87,11 +89,12 @@ def test_losses_are_consistent(curves):
 
 def test_relative_entropies_start_at_zero_and_are_never_negative(curves):
     result, _ = curves
-    for name in ("information_parameters", "information_training_set"):
+    for name in ("information_parameters", "information_training_set", "information_training_set_labels"):
         assert bool((result[name] >= 0).all()), name
     if not result.attrs["procedure"].count("target_noise_variance=0.1"):
         assert result.information_parameters.values[0] == pytest.approx(0, abs=1e-9)
         np.testing.assert_allclose(result.information_training_set.values[0], 0, atol=1e-9)
+    assert not result.information_training_set_labels.values[0].any()
 
 
 def test_every_variable_says_what_it_is(curves):
@@ -191,13 +194,16 @@ def test_selection_and_its_errors():
         information_curves(NETWORK, data, TIMES, quantities=[])
     with pytest.raises(ValueError, match="extra_inputs is 11"):
         information_curves(NETWORK, data, TIMES, settings=CurveSettings(extra_inputs=11))
-    noisy = {"procedure": GradientFlow(target_noise_variance=0.1), "settings": CurveSettings(extra_inputs=2)}
-    with pytest.raises(ValueError, match="extra_inputs is 2 and the procedure has noise"):
-        information_curves(NETWORK, data, TIMES, **noisy)
+    wrong = CurveSettings(label_model=LabelModel(covariance=np.eye(7)))
+    with pytest.raises(ValueError, match=r"label_model\.covariance has shape"):
+        information_curves(NETWORK, data, TIMES, settings=wrong)
+    with pytest.raises(ValueError, match="interpolation_tolerance"):
+        CurveSettings(interpolation_tolerance=0.0)
     with pytest.raises(ValueError, match="even"):
         CurveSettings(samples_per_input=7)
     everything = information_curves(NETWORK, data, TIMES[:2], progress=silent)
-    assert {name for name, q in QUANTITIES.items() if not q.needs_labels} <= set(everything.data_vars)
+    wanted = {name for name, q in QUANTITIES.items() if not q.needs_labels and q.default}
+    assert {name for name in everything.data_vars if name in QUANTITIES} == wanted
 
 
 def test_a_job_that_cannot_fit_is_refused_before_any_kernel(monkeypatch):
@@ -221,27 +227,75 @@ def test_a_singular_prior_leaves_one_quantity_undefined_and_says_so():
         test=replace(model.blocks.test, nngp=k[n:, :n], nngp_diagonal=np.diag(k)[n:].copy()),
     )
     law = output_distribution(blocks, model.data, GradientFlow(), np.array([0.5]))
-    result = curves_of(law, quantities=["information_parameters", "loss_mean"], progress=silent)
-    assert np.isnan(result.information_parameters).all()
+    singular = ["information_parameters", "information_parameters_labels", "information_training_set_joint"]
+    result = curves_of(law, quantities=[*singular, "loss_mean"], progress=silent)
+    for name in singular:
+        split = {"split": "train"} if "split" in result[name].dims else {}
+        assert np.isnan(result[name].sel(split)).all()
+        assert f"{name}{' (train)' if split else ''} not computed" in result.attrs["notes"]
+    assert "labels_joint" not in result.attrs["notes"]
     assert np.isfinite(result.loss_mean).all()
-    assert "information_parameters not computed" in result.attrs["notes"]
 
 
-def test_extra_inputs_raise_the_lower_bound():
+@pytest.mark.parametrize("procedure", [GradientFlow(), GradientFlow(target_noise_variance=0.1)])
+def test_extra_inputs_raise_the_lower_bounds(procedure):
     data = ni.data.digits(n_train=30, n_test=20)
-    values = [
+    names = ["information_parameters", "information_parameters_labels"]
+    each = [
         information_curves(
             NETWORK,
             data,
             TIMES[:6],
-            quantities=["information_parameters"],
+            procedure=procedure,
+            quantities=names,
             settings=CurveSettings(extra_inputs=count),
             progress=silent,
-        ).information_parameters.values
+        )
         for count in (0, 5, 20)
     ]
-    assert np.all(np.diff(values, axis=0) >= -1e-9)
-    assert values[2][3] > values[0][3]
+    for name in names:
+        values = np.stack([curves[name].values for curves in each])
+        assert np.all(np.diff(values, axis=0) >= -1e-9)
+        assert values[2, 3] > values[0, 3] * (1 + 1e-9)
+
+
+def test_label_informations_are_ordered_and_grow_with_noise_free_labels():
+    """One output knows less than all together; those on the training inputs are the function there."""
+    data, joint = ni.data.digits(n_train=30, n_test=20), "information_training_set_labels_joint"
+    names = ["information_training_set_labels", joint, "information_training_set_joint"]
+    names += ["information_parameters", "information_parameters_labels"]
+    law = output_distribution(ni.kernel_blocks(NETWORK, data), data, GradientFlow(), TIMES[:-1])
+    curves = curves_of(law, quantities=names, progress=silent)
+    assert bool((curves[joint] >= curves.information_training_set_labels).all())
+    train = curves.sel(split="train")
+    np.testing.assert_allclose(train[joint], curves.information_parameters_labels, rtol=1e-12)
+    np.testing.assert_allclose(train.information_training_set_joint, curves.information_parameters, rtol=1e-12)
+    model = LabelModel()
+    for split in ("train", "test"):
+        exact = information_labels_per_input(getattr(law, split), model).value.mean(axis=1)
+        np.testing.assert_array_equal(curves.information_training_set_labels.sel(split=split), exact)
+        found = information_joint(getattr(law, split), model)
+        np.testing.assert_array_equal(curves[joint].sel(split=split), found.labels.value)
+    attributes = curves.information_training_set_labels.attrs
+    assert attributes["method"] == "closed form; targets from the network's prior, noise variance 0"
+    assert curves.information_training_set_joint.attrs["meaning"] == "upper bound"
+    assert curves.information_parameters_labels.attrs["meaning"] == "lower bound"
+    assert curves.attrs["label_model"] == model.description
+
+
+def test_a_missed_interpolation_is_noted(monkeypatch):
+    from ntkinfo.information import joint_groups
+
+    def few_nodes(law, model, **options):
+        return information_joint(law, model, limit=10, **options | {"tolerance": 1e-14})
+
+    monkeypatch.setattr(joint_groups, "information_joint", few_nodes)
+    data = ni.data.wine(n_train=12, n_test=8)
+    names, times = ["information_training_set_joint"], np.geomspace(1e-4, 10.0, 60)
+    curves = information_curves(NETWORK, data, times, quantities=names, progress=silent)
+    assert "information_training_set_joint (test): " in curves.attrs["notes"]
+    assert "tolerance NOT reached at" in curves.attrs["notes"]
+    assert float(curves.information_training_set_joint_standard_error.sel(split="test").max()) > 1e-14
 
 
 def test_interruption_keeps_what_is_finished():

@@ -37,8 +37,11 @@ def curves(depth=1, times=TIMES):
         data[f"{name}_upper"] = (("time", "split"), value + 0.5, {"units": "nat"})
         data[f"{name}_multisample_lower"] = (("time", "split"), value - 0.1, {"units": "nat"})
         data[f"{name}_multisample_upper"] = (("time", "split"), value + 0.1, {"units": "nat"})
-    data["information_training_set"] = (("time", "split"), np.log1p(times)[:, None] * [1, 2], {"units": "nat"})
-    for name in ("information_parameters", "information_parameters_linear"):
+    for name in ("information_training_set", "information_training_set_joint"):
+        data[name] = (("time", "split"), np.log1p(times)[:, None] * [1, 2], {"units": "nat"})
+        label = name.replace("_set", "_set_labels")
+        data[label] = (("time", "split"), np.log1p(times)[:, None] * [3, 4], {"units": "nat"})
+    for name in ("information_parameters", "information_parameters_linear", "information_parameters_labels"):
         data[name] = ("time", depth * times, {"units": "nat"})
     data["fisher_trace"] = ((), 2500.0 * depth, {"units": "1 / time"})
     data["speed_squared"] = ("time", 1e3 * fall, {"units": "1 / time"})
@@ -62,7 +65,7 @@ def lines(axes, points=17):
 def test_every_quantity_has_a_panel_and_its_line_holds_the_data():
     figure = curves_figure(curves())
     drawn = panels(figure)
-    assert len(drawn) == 10
+    assert len(drawn) == 11
     train, test, *_ = lines(drawn["Log-likelihood loss"])
     np.testing.assert_array_equal(train.get_ydata(), decay()[:-1] + 9)
     np.testing.assert_array_equal(test.get_ydata(), 0.1 + 0.9 * decay()[:-1] + 9)
@@ -97,8 +100,18 @@ def test_value_at_infinity_is_a_marker_right_of_the_last_time_and_an_infinite_va
     assert all(line.get_xdata()[0] > 1e6 for line in dots)
     assert dots[0].get_ydata()[0] == decay()[-1]
     triangles = [line for line in drawn["Parameters and training set"].lines if line.get_marker() == "^"]
-    assert len(triangles) == 2
+    assert len(triangles) == 3
     assert "∞" in [text.get_text() for text in drawn["Bias and variance"].get_xticklabels()]
+
+
+def test_bound_and_label_model_share_a_panel_and_are_told_apart():
+    axes = panels(curves_figure(curves()))["Output and training set: $\\mathbf{I(Z;D|X)}$"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["bound, given labels", "label model"]
+    bound, _, model, _ = lines(axes)
+    np.testing.assert_array_equal(bound.get_ydata(), np.log1p(TIMES[:-1]))
+    np.testing.assert_array_equal(model.get_ydata(), 3 * np.log1p(TIMES[:-1]))
+    assert bound.get_color() != model.get_color()
+    assert bound.get_linewidth() > model.get_linewidth()
 
 
 def test_without_infinity_there_is_no_place_for_it():
