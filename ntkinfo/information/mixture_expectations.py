@@ -22,11 +22,11 @@ from ntkinfo.information.mixture_quadrature import (
     DEEPEST,
     NODES,
     PAIRS_AT_ONCE,
-    RESOLVED,
-    _Components,
-    _root,
-    _rule,
-    two_sum,
+    Components,
+    in_right_half,
+    interpolation_rule,
+    root_level,
+    too_close,
 )
 
 SMALLEST_TOLERANCE = 1e-11  # log p of polynomials that carry p to rounding keeps about this much
@@ -104,16 +104,16 @@ def expected_log_density(
         value = np.full(len(mean), -0.5 * float(np.log(2 * np.pi * np.e * variance[0])))
         return Estimate(value, 1e-15 * (1 + np.abs(value)), "quadrature", "one Gaussian")
     window = float(np.sqrt(2 * np.log(1e3 / (tolerance * mass.min()))))
-    components = _Components(mean[first], std, mass / (std * np.sqrt(2 * np.pi)), window)
+    components = Components(mean[first], std, mass / (std * np.sqrt(2 * np.pi)), window)
     levels = _downward(components, tolerance, 1e-3 * tolerance * float(mass.min()))
     value, error = _upward(levels, components) / mass[None, :]
     error = np.maximum(error, 0.0) + _left_out(components, mass) + 1e-14 * (1 + np.abs(value))
     return Estimate(value[index], error[index], "quadrature", method)
 
 
-def _downward(components: _Components, tolerance: float, floor: float) -> list[_Level]:
+def _downward(components: Components, tolerance: float, floor: float) -> list[_Level]:
     """Build the density from coarse cells to fine ones; stop at cells where log p is resolved or hardly any mass is."""
-    root = _root(components)
+    root = root_level(components)
     width, values = root.width, np.zeros((1, NODES))
     pending = _Entries(root.cell, root.component, root.position, root.remainder)
     levels, extra = [], 0
@@ -125,14 +125,14 @@ def _downward(components: _Components, tolerance: float, floor: float) -> list[_
         moments, closed = _closed(values, pending.cell, width, tolerance, np.inf if extra > DEEPEST else floor)
         halved = np.flatnonzero(~closed)
         levels.append(_Level(width, entered, moments, halved))
-        halves = values[halved] @ _rule().halve.T
+        halves = values[halved] @ interpolation_rule().halve.T
         values = np.concatenate([halves[:, :NODES], halves[:, NODES:]])
         width = 0.5 * width
         pending = _split(pending, halved, len(closed), width, components)
     return levels
 
 
-def _added(values: np.ndarray, entered: _Entries, width: float, components: _Components) -> np.ndarray:
+def _added(values: np.ndarray, entered: _Entries, width: float, components: Components) -> np.ndarray:
     """Node values with the densities of the entering components added."""
     total = values.copy()
     for part, density in _densities(entered, width, components):
@@ -143,13 +143,14 @@ def _added(values: np.ndarray, entered: _Entries, width: float, components: _Com
 
 
 def _densities(
-    entered: _Entries, width: float, components: _Components
+    entered: _Entries, width: float, components: Components
 ) -> Iterator[tuple[slice, Float[np.ndarray, "e q"]]]:
     """Yield (slice of the entries, weighted densities at the nodes of their cells), in blocks."""
     for start in range(0, len(entered.cell), PAIRS_AT_ONCE):
         part = slice(start, start + PAIRS_AT_ONCE)
         component = entered.component[part]
-        distance = _rule().nodes[None, :] - entered.position[part][:, None] - entered.remainder[part][:, None]
+        position, remainder = entered.position[part][:, None], entered.remainder[part][:, None]
+        distance = interpolation_rule().nodes[None, :] - position - remainder
         distance = distance * (width / components.std[component])[:, None]
         yield part, components.height[component][:, None] * np.exp(-0.5 * distance * distance)
 
@@ -158,7 +159,7 @@ def _closed(
     values: np.ndarray, waited_for: np.ndarray, width: float, tolerance: float, floor: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Moments of log p and of its error on the cells that can be closed, and which those are."""
-    rule = _rule()
+    rule = interpolation_rule()
     waits = np.zeros(len(values), dtype=bool)
     waits[waited_for] = True
     ready = np.flatnonzero(~waits)
@@ -179,12 +180,11 @@ def _log(density: np.ndarray) -> np.ndarray:
     return np.log(np.maximum(density, np.finfo(float).tiny))
 
 
-def _split(pending: _Entries, halved: np.ndarray, cells: int, width: float, components: _Components) -> _Entries:
+def _split(pending: _Entries, halved: np.ndarray, cells: int, width: float, components: Components) -> _Entries:
     """The components that still wait, in both halves of their cells, as far as they reach them."""
     number = np.zeros(cells, dtype=np.int64)
     number[halved] = np.arange(len(halved))
-    right, error = two_sum(2 * pending.position, np.full_like(pending.position, -1.0))
-    right, error = two_sum(right, error + 2 * pending.remainder)
+    right, error = in_right_half(pending.position, pending.remainder)
     both = _Entries(
         np.concatenate([number[pending.cell], number[pending.cell] + len(halved)]),
         np.concatenate([pending.component, pending.component]),
@@ -195,9 +195,9 @@ def _split(pending: _Entries, halved: np.ndarray, cells: int, width: float, comp
     return both.chosen(outside <= components.window * components.std[both.component])
 
 
-def _upward(levels: list[_Level], components: _Components) -> Float[np.ndarray, "2 m"]:
+def _upward(levels: list[_Level], components: Components) -> Float[np.ndarray, "2 m"]:
     """Integrals of log p and of its error against each weighted component."""
-    halve = _rule().halve
+    halve = interpolation_rule().halve
     total = np.zeros((2, len(components.mean)))
     below = np.zeros((2, 0, NODES))
     for level in reversed(levels):
@@ -212,7 +212,7 @@ def _upward(levels: list[_Level], components: _Components) -> Float[np.ndarray, 
     return total
 
 
-def _left_out(components: _Components, mass: np.ndarray) -> Float[np.ndarray, " m"]:
+def _left_out(components: Components, mass: np.ndarray) -> Float[np.ndarray, " m"]:
     """Bound on the error from beyond the windows, and from narrow components that positions cannot tell apart.
 
     With w the share of mass of a component beyond its window, its own tail carries w times the largest |log p|, and
@@ -220,10 +220,4 @@ def _left_out(components: _Components, mass: np.ndarray) -> Float[np.ndarray, " 
     """
     beyond = float(erfc(components.window / np.sqrt(2)))
     largest = 0.5 * components.window**2 + 2 + float(np.max(np.abs(np.log(components.height))))
-    order = np.argsort(components.mean)
-    extent = float(np.ptp(components.mean)) + float(np.max(components.std))
-    gap, std = np.diff(components.mean[order]), components.std[order]
-    close = (gap > 0) & (gap < RESOLVED * extent) & (np.minimum(std[1:], std[:-1]) < RESOLVED * extent)
-    concerned = np.zeros(len(order), dtype=bool)
-    concerned[order[:-1][close]] = concerned[order[1:][close]] = True
-    return beyond * (largest + 1 / mass) + np.where(concerned, np.log(len(order)), 0.0)
+    return beyond * (largest + 1 / mass) + np.where(too_close(components), np.log(len(mass)), 0.0)

@@ -31,7 +31,7 @@ CELLS_AT_ONCE = 512  # a product with so few rows stays on one thread: several c
 
 
 @dataclass(frozen=True)
-class _Rule:
+class InterpolationRule:
     """Gauss-Legendre nodes and weights on [0, 1]; matrices from node values to both halves and to the fewer nodes."""
 
     nodes: np.ndarray
@@ -42,7 +42,8 @@ class _Rule:
 
 
 @cache
-def _rule() -> _Rule:
+def interpolation_rule() -> InterpolationRule:
+    """Return the rule of 16 nodes, its comparison with 12, and the polynomial through the nodes on both halves."""
     legendre = np.polynomial.legendre
     nodes, weights = legendre.leggauss(NODES)
     fewer_nodes, fewer_weights = legendre.leggauss(FEWER_NODES)
@@ -50,11 +51,11 @@ def _rule() -> _Rule:
     inverse = (np.arange(NODES) + 0.5)[:, None] * legendre.legvander(nodes, NODES - 1).T * weights[None, :]
     halve = legendre.legvander(np.concatenate([(nodes - 1) / 2, (nodes + 1) / 2]), NODES - 1) @ inverse
     fewer = legendre.legvander(fewer_nodes, NODES - 1) @ inverse
-    return _Rule((nodes + 1) / 2, weights / 2, fewer_weights / 2, halve, fewer)
+    return InterpolationRule((nodes + 1) / 2, weights / 2, fewer_weights / 2, halve, fewer)
 
 
 @dataclass(frozen=True)
-class _Components:
+class Components:
     """Distinct components: standard deviation, height of the weighted density.
 
     In standard deviations: the windows beyond which densities are left out, and the widest cells a component enters.
@@ -68,7 +69,7 @@ class _Components:
 
 
 @dataclass(frozen=True)
-class _Level:
+class Level:
     """The cells of one width: node values, and which components have still to enter them.
 
     `waiting` cells have components left, listed as (cell, component, position in cell widths), sorted by cell; the
@@ -115,7 +116,7 @@ def entropy_quadrature(
     if len(mean) == 1:
         return Estimate(float(0.5 * np.log(2 * np.pi * np.e * variance[0])), 0.0, "quadrature", "one Gaussian")
     std = np.sqrt(variance)
-    components = _Components(mean, std, weights / (std * np.sqrt(2 * np.pi)), *window_and_entry(tolerance))
+    components = Components(mean, std, weights / (std * np.sqrt(2 * np.pi)), *window_and_entry(tolerance))
     entropy, error = _integrate(components, tolerance)
     return Estimate(entropy, error, "quadrature", f"adaptive Gauss-Legendre to {tolerance:g}")
 
@@ -158,9 +159,9 @@ def distinct_components(
     return mean[new][kept], variance[new][kept], merged[kept]
 
 
-def _integrate(components: _Components, tolerance: float) -> tuple[float, float]:
+def _integrate(components: Components, tolerance: float) -> tuple[float, float]:
     """Entropy and error estimate: go down the tree, close cells on which both rules agree, halve the others."""
-    level = _root(components)
+    level = root_level(components)
     entropy, error, extra = 0.0, 0.0, 0
     # A cell may be wrong by its share of the mass, or by a share of a fixed number of cells where it holds hardly any.
     floor = 1e-3 * tolerance / len(components.mean)
@@ -177,7 +178,8 @@ def _integrate(components: _Components, tolerance: float) -> tuple[float, float]
     return entropy, float(error)
 
 
-def _root(components: _Components) -> _Level:
+def root_level(components: Components) -> Level:
+    """The one cell that holds every component's window; positions from its left end."""
     reach = components.window * components.std
     narrowest = components.mean[np.argmin(components.std)]
     offset, rounding = two_sum(components.mean, np.full_like(components.mean, -narrowest))
@@ -190,7 +192,7 @@ def _root(components: _Components) -> _Level:
     m = len(components.mean)
     cell = np.zeros(m, dtype=np.int64)
     empty = np.zeros((0, NODES))
-    return _Level(width, np.zeros((1, NODES)), cell, np.arange(m), offset / width, remainder / width, empty)
+    return Level(width, np.zeros((1, NODES)), cell, np.arange(m), offset / width, remainder / width, empty)
 
 
 def two_sum(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -200,7 +202,13 @@ def two_sum(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return total, (first - (total - part)) + (second - part)
 
 
-def _enter(level: _Level, components: _Components) -> _Level:
+def in_right_half(position: np.ndarray, remainder: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Positions and remainders in units of the right half of a cell, given those in units of the cell."""
+    right, error = two_sum(2 * position, np.full_like(position, -1.0))
+    return two_sum(right, error + 2 * remainder)
+
+
+def _enter(level: Level, components: Components) -> Level:
     """Evaluate the components that are at least as wide as the cells; cells that wait for no other become ready."""
     entering = components.enter * components.std[level.component] >= level.width
     values = level.waiting + _densities(level, components, entering)
@@ -210,10 +218,10 @@ def _enter(level: _Level, components: _Components) -> _Level:
     waits[cell] = True
     number = np.cumsum(waits) - 1
     ready = np.concatenate([level.ready, values[~waits]])
-    return _Level(level.width, values[waits], number[cell], component, position, remainder, ready)
+    return Level(level.width, values[waits], number[cell], component, position, remainder, ready)
 
 
-def _densities(level: _Level, components: _Components, entering: np.ndarray) -> np.ndarray:
+def _densities(level: Level, components: Components, entering: np.ndarray) -> np.ndarray:
     """Sum over the entering components of their densities at the nodes of the cells they reach, (cells, nodes)."""
     total = np.zeros_like(level.waiting)
     chosen = np.flatnonzero(entering)
@@ -222,7 +230,7 @@ def _densities(level: _Level, components: _Components, entering: np.ndarray) -> 
         component, cell = level.component[part], level.cell[part]
         scale = np.sqrt(0.5) * level.width / components.std[component]
         # At a width like the component's own the remainder of the position is below rounding.
-        distance = _rule().nodes[None, :] - level.position[part][:, None]
+        distance = interpolation_rule().nodes[None, :] - level.position[part][:, None]
         distance *= scale[:, None]
         density = np.exp(-distance * distance)
         density *= components.height[component][:, None]
@@ -233,7 +241,7 @@ def _densities(level: _Level, components: _Components, entering: np.ndarray) -> 
 
 def _close(values: np.ndarray, width: float, tolerance: float, floor: float) -> tuple[float, float, np.ndarray]:
     """Entropy and error of the cells on which both rules agree; the halves of the others."""
-    rule = _rule()
+    rule = interpolation_rule()
     fine = width * (minus_p_log_p(values) @ rule.weights)
     coarse = width * (minus_p_log_p(values @ rule.fewer.T) @ rule.fewer_weights)
     defect = np.abs(fine - coarse)
@@ -253,20 +261,19 @@ def _blocks(values: np.ndarray) -> Iterator[np.ndarray]:
         yield values[start : start + CELLS_AT_ONCE]
 
 
-def _halve(level: _Level, components: _Components, opened: list[np.ndarray]) -> _Level:
+def _halve(level: Level, components: Components, opened: list[np.ndarray]) -> Level:
     """The next level: both halves of the waiting cells with the components that reach them, and the opened cells."""
     width, n = 0.5 * level.width, len(level.waiting)
-    halves = [part @ _rule().halve.T for part in _blocks(level.waiting)]
+    halves = [part @ interpolation_rule().halve.T for part in _blocks(level.waiting)]
     values = np.concatenate([*(part[:, :NODES] for part in halves), *(part[:, NODES:] for part in halves)])
     cell = np.concatenate([level.cell, level.cell + n])
     component = np.concatenate([level.component, level.component])
-    right, error = two_sum(2 * level.position, np.full_like(level.position, -1.0))
-    right, error = two_sum(right, error + 2 * level.remainder)
+    right, error = in_right_half(level.position, level.remainder)
     position = np.concatenate([2 * level.position, right])
     remainder = np.concatenate([2 * level.remainder, error])
     outside = np.maximum(np.maximum(-position, position - 1), 0) * width
     reached = outside <= components.window * components.std[component]
-    return _Level(
+    return Level(
         width,
         values,
         cell[reached],
@@ -277,18 +284,22 @@ def _halve(level: _Level, components: _Components, opened: list[np.ndarray]) -> 
     )
 
 
-def _unresolved(components: _Components) -> float:
+def _unresolved(components: Components) -> float:
     """What it can matter that positions hold about 100 bits of the whole extent: log m for each component concerned."""
+    weights = components.height * components.std * np.sqrt(2 * np.pi)
+    return float(np.sum(weights[too_close(components)])) * float(np.log(len(weights)))
+
+
+def too_close(components: Components) -> np.ndarray:
+    """Which of the components, sorted by mean, are narrow and closer to a neighbour than positions tell apart, (m,)."""
     extent = float(np.ptp(components.mean)) + float(np.max(components.std))
     gap = np.diff(components.mean)
     narrow = np.minimum(components.std[1:], components.std[:-1]) < RESOLVED * extent
     close = (gap > 0) & (gap < RESOLVED * extent) & narrow
-    concerned = np.concatenate([close, [False]]) | np.concatenate([[False], close])
-    weights = components.height * components.std * np.sqrt(2 * np.pi)
-    return float(np.sum(weights[concerned])) * float(np.log(len(weights)))
+    return np.concatenate([close, [False]]) | np.concatenate([[False], close])
 
 
-def _left_out(components: _Components) -> float:
+def _left_out(components: Components) -> float:
     """Bound on what tails beyond the windows and digits beyond the polynomials add: mass times the largest log density.
 
     The polynomial of a component is wrong by 1.5e-12 of its mass when it enters cells twice as wide as itself (measured

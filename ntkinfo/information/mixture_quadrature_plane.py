@@ -20,8 +20,9 @@ from ntkinfo.core.records import Estimate
 from ntkinfo.information.mixture_quadrature import (
     NODES,
     RESOLVED,
-    _rule,
     distinct_components,
+    in_right_half,
+    interpolation_rule,
     minus_p_log_p,
     two_sum,
     window_and_entry,
@@ -80,7 +81,7 @@ class _Total:
                     stack.append((_quarters(opened), 0.5 * width, depth + 1))
 
     def _open(self, values: np.ndarray, width: float, none: bool) -> np.ndarray:
-        rule, area = _rule(), width * width
+        rule, area = interpolation_rule(), width * width
         fine = area * _integral(minus_p_log_p(values), rule.weights)
         coarse = area * _integral(minus_p_log_p(_along_both(rule.fewer, values)), rule.fewer_weights)
         defect = np.abs(fine - coarse)
@@ -104,7 +105,7 @@ def _along_both(matrix: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 def _quarters(values: np.ndarray) -> np.ndarray:
     """Node values of all four quarters, (4 n, nodes, nodes): first those at low first and second output."""
-    both = _along_both(_rule().halve, values)
+    both = _along_both(interpolation_rule().halve, values)
     low, high = slice(0, NODES), slice(NODES, None)
     return np.concatenate([both[:, low, low], both[:, low, high], both[:, high, low], both[:, high, high]])
 
@@ -259,7 +260,8 @@ def _products(batch: _Batch, components: _Components, pairs: np.ndarray) -> np.n
     """Densities summed over the pairs of each cell, (cells, pairs): product of a factor for each output."""
     component = batch.component[pairs]
     scale = (batch.width / components.std[component])[:, :, None, None]
-    distance = _rule().nodes[None, None, None, :] - batch.position[pairs][..., None] - batch.remainder[pairs][..., None]
+    nodes = interpolation_rule().nodes[None, None, None, :]
+    distance = nodes - batch.position[pairs][..., None] - batch.remainder[pairs][..., None]
     distance = distance * scale
     factors = np.exp(-0.5 * distance * distance)
     left = factors[:, :, 0, :] * components.height[component][:, :, None]
@@ -270,7 +272,7 @@ def _halve(batch: _Batch, components: _Components) -> _Batch:
     """All quarters of the cells, with the components that reach them."""
     width, n = 0.5 * batch.width, len(batch.values)
     reach = (components.window / width * components.std[batch.component]) ** 2
-    low, high = (2 * batch.position, 2 * batch.remainder), _upper_half(batch)
+    low, high = (2 * batch.position, 2 * batch.remainder), in_right_half(batch.position, batch.remainder)
     beyond = [np.maximum(np.maximum(-p, p - 1), 0) ** 2 for p, _ in (low, high)]
     parts = []
     for quarter in range(4):
@@ -280,11 +282,6 @@ def _halve(batch: _Batch, components: _Components) -> _Batch:
         parts.append((batch.cell[kept] + quarter * n, batch.component[kept], *at))
     cell, component, position, remainder = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return _Batch(width, _quarters(batch.values), cell, component, position, remainder)
-
-
-def _upper_half(batch: _Batch) -> tuple[np.ndarray, np.ndarray]:
-    high, error = two_sum(2 * batch.position, np.full_like(batch.position, -1.0))
-    return two_sum(high, error + 2 * batch.remainder)
 
 
 def _split(batch: _Batch) -> Iterator[_Batch]:
