@@ -50,3 +50,9 @@ def float64() -> Iterator[None]:
 def double(array: Array) -> Array:
     """The array in float64, where it is not already; for jax arrays to be called inside `float64()`."""
     return array if array.dtype == np.float64 else array.astype(np.float64)
+
+
+def log_size(values: Array) -> Array:
+    """Log |v|, −∞ at 0 without a warning."""
+    xp, size = namespace(values), namespace(values).abs(values)
+    return xp.where(size > 0, xp.log(xp.where(size > 0, size, 1.0)), -xp.inf)

@@ -13,12 +13,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import Array, namespace
-from ntkinfo.core.linear_algebra import symmetric_part
+from ntkinfo.core.linear_algebra import NotDefiniteError, cholesky, symmetric_part
 from ntkinfo.kernels.records import CrossBlocks, SquareBlocks
 from ntkinfo.training.output_distribution import OutputDistribution
+
+# Relative error by rounding from which a factor says nothing.
+_MOST_ROUNDING = 1e-2
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,31 @@ def dense_prior(law: OutputDistribution) -> Float[Array, "k k"]:
     """B over the directions in which the function can vary, as a matrix also where it is diagonal."""
     matrix = law.prior if law.prior.ndim == 2 else namespace(law.prior).diag(law.prior)
     return matrix[law.moving, law.moving]
+
+
+def factor_given_training(
+    explained: Float[Array, "e e"], before: Float[Array, "e e"]
+) -> tuple[Float[Array, "e e"], float]:
+    """Lower Cholesky factor of Cov(f_0(x') | f_0(X)), and the relative error that rounding puts into solutions with it.
+
+    Args:
+        explained: what the training inputs tell, P(x', X) P⁻¹ P(X, x').
+        before: P(x', x').
+
+    Raises:
+        NotDefiniteError: nothing but rounding is left: inputs repeat, or repeat training inputs, or nearly so.
+    """
+    xp, name = namespace(before), "the covariance of the extra inputs given the training inputs"
+    lower = cholesky(symmetric_part(before - explained), name)
+    # A difference: its rounding is that of the covariance before.
+    least, largest = float(xp.min(xp.diagonal(lower))) ** 2, float(xp.max(xp.diagonal(before)))
+    rounding = len(before) * float(np.finfo(np.float64).eps) * largest / least
+    if rounding > _MOST_ROUNDING:
+        raise NotDefiniteError(
+            f"{name} is not positive definite to rounding: inputs repeat, or repeat training inputs, or nearly so; "
+            "leave them out"
+        )
+    return lower, rounding
 
 
 def _assemble(train: Array, between: Array, among: Array) -> Array:

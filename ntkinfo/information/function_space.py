@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from ntkinfo.core.arrays import Array, float64, namespace
+from ntkinfo.core.arrays import Array, float64, log_size, namespace
 from ntkinfo.core.linear_algebra import (
     Factored,
     cholesky,
@@ -31,7 +31,7 @@ from ntkinfo.core.linear_algebra import (
 )
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Estimate
-from ntkinfo.information.evaluation_space import EvaluationSpace, ExtraInputs, evaluation_space
+from ntkinfo.information.evaluation_space import EvaluationSpace, ExtraInputs, evaluation_space, factor_given_training
 from ntkinfo.information.label_model import LabelModel, root
 from ntkinfo.information.time_interpolation import Interpolated, distinct_times, over_time
 from ntkinfo.training.output_distribution import OutputDistribution
@@ -101,10 +101,8 @@ class _Affine:
         shape, rounding = inverse[live, live], start.rounding
         if space.cross.shape[1]:
             gain = (inverse.T @ (inverse @ space.cross)).T
-            spread = space.square_prior - gain @ space.cross
-            name = "the covariance of the extra inputs given the training inputs"
-            lower = cholesky((spread + spread.T) / 2, name)
-            rounding = max(rounding, Factored(lower).rounding)
+            lower, lost = factor_given_training(gain @ space.cross, space.square_prior)
+            rounding = max(rounding, lost)
             shift = solve_lower(lower, gain * space.values[None, :] - space.tangent.T)[:, live]
             shape = _lower_form(xp.concatenate([shape, shift / space.values[live][None, :]]))
         labels = model.rotated(law)[law.moving, law.moving][live, live]
@@ -114,9 +112,8 @@ class _Affine:
         """Log |q| and the sign of q at every time, (t, k); −∞ at the start, ∞ where nothing is left."""
         xp, summed = namespace(self.values), self.law.summed
         h = self.values[None, :] * summed.filter(self.values, times)
-        log = xp.where(h == 0, -xp.inf, xp.log(xp.where(h == 0, 1.0, xp.abs(h))))
         sign = xp.where((summed.residual(self.values, times) < 0) == (h < 0), 1.0, -1.0)
-        return log - summed.log_residual(self.values, times), sign
+        return log_size(h) - summed.log_residual(self.values, times), sign
 
     def bounded_part(self, time: Float[Array, " 1"]) -> float:
         """Log det(d⁻² + N S Nᵀ) at one time; 0 where q is 0, and where it is infinite."""
@@ -171,7 +168,7 @@ def _diagonal(law: OutputDistribution, model: LabelModel) -> Estimate:
 
     def terms(times: Array) -> Array:
         h = live[None, :] * law.summed.filter(live, times)
-        log = xp.where(h > 0, xp.log(xp.where(h > 0, h, 1.0)), -xp.inf) - law.summed.log_residual(live, times)
+        log = log_size(h) - law.summed.log_residual(live, times)
         return 0.5 * xp.logaddexp(0.0, 2 * log + extra[None, :])
 
     value = law.n_outputs * over_modes(terms, law)

@@ -14,11 +14,16 @@ because f_t(x') given f_t(X) has the covariance that f_0(x') has given f_0(X), a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
 from ntkinfo.core.arrays import Array, float64, namespace
-from ntkinfo.core.linear_algebra import cholesky, inverse_definite, solve_lower
+from ntkinfo.core.linear_algebra import inverse_definite, solve_lower
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Estimate
-from ntkinfo.information.evaluation_space import ExtraInputs, dense_prior, evaluation_space
+from ntkinfo.information.evaluation_space import ExtraInputs, dense_prior, evaluation_space, factor_given_training
 from ntkinfo.information.function_space import over_modes, relative_entropy_noisy
 from ntkinfo.training.output_distribution import OutputDistribution
 from ntkinfo.training.procedures import Procedure
@@ -46,8 +51,8 @@ def function_space(
         limit: most times at which dense factors are computed; None for as many as the tolerance takes.
 
     Returns:
-        (T,); infinite where training has left no variance. Its error measures the conditioning of the prior and, with
-        noise, the interpolation between times.
+        (T,); infinite where training has left no variance. Its error measures the conditioning of the prior, that
+        of the extra inputs given the training inputs and, with noise, the interpolation between times.
 
     Raises:
         NotDefiniteError: the prior covariance of the inputs is singular to rounding.
@@ -78,35 +83,68 @@ def linear_model(distribution: OutputDistribution) -> Estimate:
     with float64():
         weights = 0.5 * values * xp.sum(law.targets**2, axis=1)
         noisy = summed.target_noise_variance > 0
-        spread = over_modes(lambda t: _noisy_stretch(law, t) if noisy else _stretch(summed, values, t), law)
+        spread = over_modes(
+            lambda t: noisy_direction_entropy(law, t) if noisy else direction_entropy(summed, values, t), law
+        )
         quadratic = over_modes(lambda t: summed.filter(values, t) ** 2 * weights[None, :], law)
         value = quadratic + law.n_outputs * spread
     return Estimate(value, 1e-15 * len(values) * xp.abs(xp.where(xp.isfinite(value), value, 0.0)), "exact", "spectrum")
 
 
-def _stretch(summed: Procedure, values: Array, times: Array) -> Array:
-    """½(r² − 1) − log|r|."""
-    return 0.5 * (values[None, :] * summed.filter(values, times)) ** 2 + _contraction(summed, values, times)
+def direction_entropy(summed: Procedure, values: Array, times: Array) -> Array:
+    """½(r² − 1) − log|r|: relative entropy of a standard Gaussian direction that training shrinks by r, mean aside.
+
+    Args:
+        summed: the procedure in the summed loss's time.
+        values: (n,), eigenvalues.
+        times: (t,), of the summed loss.
+
+    Returns:
+        (t, n), in nats, without cancellation for small and for vanishing r alike.
+    """
+    return 0.5 * (values[None, :] * summed.filter(values, times)) ** 2 + lost_volume(summed, values, times)
 
 
-def _contraction(summed: Procedure, values: Array, times: Array) -> Array:
-    """−(h + log|r|), h = λ g, without cancellation for small h."""
+def lost_volume(summed: Procedure, values: Array, times: Array) -> Array:
+    """−(h + log|r|), h = λ g, without cancellation for small h: what a direction's shrinking adds beyond ½h².
+
+    Args:
+        summed: the procedure in the summed loss's time.
+        values: (n,), eigenvalues.
+        times: (t,), of the summed loss.
+
+    Returns:
+        (t, n), in nats, never below 0; infinite where r = 0.
+    """
     xp = namespace(values)
     h = values[None, :] * summed.filter(values, times)
     small = xp.abs(h) < 0.5
     return -h - xp.where(small, xp.log1p(-xp.where(small, h, 0.0)), summed.log_residual(values, times))
 
 
-def _noisy_stretch(law: OutputDistribution, times: Array) -> Array:
-    """½(s − 1 − log s) with s = r² + σ_y² λ g², a parameter direction's variance after training on noisy targets."""
-    values, xp = law.eigenvalues, namespace(law.eigenvalues)
+def noisy_direction_entropy(law: OutputDistribution, times: Array) -> Array:
+    """½(s − 1 − log s) with s = r² + σ_y² λ g², a parameter direction's variance after training on noisy targets.
+
+    Args:
+        law: its eigenvalues, procedure and target noise are used.
+        times: (t,), of the summed loss.
+
+    Returns:
+        (t, n), in nats.
+    """
+    values = law.eigenvalues
     g = law.summed.filter(values, times)
     h, noise = values[None, :] * g, law.summed.target_noise_variance * values[None, :] * g**2
     left = law.summed.residual(values, times) ** 2 + noise
     change = h**2 - 2 * h + noise
+    return 0.5 * (change - log_by_change(change, left))
+
+
+def log_by_change(change: Array, value: Array) -> Array:
+    """Log v of a positive v given both v − 1 and v: from whichever keeps the digits."""
+    xp = namespace(value)
     small = xp.abs(change) < 0.5
-    log = xp.where(small, xp.log1p(xp.where(small, change, 0.0)), xp.log(xp.where(small, 1.0, left)))
-    return 0.5 * (change - log)
+    return xp.where(small, xp.log1p(xp.where(small, change, 0.0)), xp.log(xp.where(small, 1.0, value)))
 
 
 def _noise_free(law: OutputDistribution, extra: ExtraInputs | None) -> Estimate:
@@ -118,24 +156,46 @@ def _noise_free(law: OutputDistribution, extra: ExtraInputs | None) -> Estimate:
     inverse = inverse_definite(prior, "the prior covariance of the training inputs")
     residue = float(xp.max(xp.abs(xp.einsum("jk,jk->j", inverse, prior) - 1)))
     factors = law.filter_factors if len(chosen) == len(values) else factor(law.summed.filter, chosen, times)
-    quadratic = quadratic_form(factors, inverse * learn, chosen[:, None])
+    quadratic = 0.5 * quadratic_form(factors, inverse * learn, chosen[:, None])[:, 0]
+    lost = residue * quadratic
     if extra is not None:
-        moved = _moved(law, extra, moving, inverse) * learn
-        quadratic = quadratic + quadratic_form(factors, moved, xp.ones((len(chosen), 1)))
-    quadratic = 0.5 * quadratic[:, 0]
-    rest = over_modes(lambda some: _contraction(law.summed, chosen, some), law)
+        moved = _moved(law, extra, moving, inverse, residue)
+        added = 0.5 * quadratic_form(factors, moved.form * learn, xp.ones((len(chosen), 1)))[:, 0]
+        weights = 0.5 * moved.slip * xp.diagonal(learn)
+        slip = over_modes(lambda some: law.summed.filter(chosen, some) ** 2 * weights[None, :], law)
+        lost = lost + (residue + moved.rounding) * added + 2 * xp.sqrt(xp.maximum(added, 0.0) * slip) + slip
+        quadratic = quadratic + added
+    rest = over_modes(lambda some: lost_volume(law.summed, chosen, some), law)
     value = quadratic + law.n_outputs * rest
-    error = residue * xp.where(xp.isfinite(value), xp.abs(quadratic), 0.0)
+    error = xp.where(xp.isfinite(value), xp.abs(lost), 0.0)
     return Estimate(value, error, "lower bound", "closed form in the eigenbasis")
 
 
-def _moved(law: OutputDistribution, extra: ExtraInputs, moving: slice, inverse: Array) -> Array:
-    """M = DᵀS⁻¹D in the eigenbasis."""
+@dataclass(frozen=True)
+class _Moved:
+    """M = DᵀS⁻¹D in the eigenbasis.
+
+    Args:
+        form: M.
+        rounding: its relative error by the conditioning of S.
+        slip: what rounding of D, which is a difference, can put on M's diagonal.
+    """
+
+    form: Float[Array, "k k"]
+    rounding: float
+    slip: Float[Array, " k"]
+
+
+def _moved(law: OutputDistribution, extra: ExtraInputs, moving: slice, inverse: Array, residue: float) -> _Moved:
+    xp = namespace(inverse)
     vectors = law.spectrum.eigenvectors[:, moving]
     cross = getattr(extra.cross, law.procedure.prior) @ vectors
     tangent = getattr(extra.cross, law.procedure.tangent) @ vectors
     gain = cross @ inverse
-    spread = getattr(extra.square, law.procedure.prior) - gain @ cross.T
-    lower = cholesky((spread + spread.T) / 2, "the covariance of the extra inputs given the training inputs")
-    shift = solve_lower(lower, gain * law.eigenvalues[moving][None, :] - tangent)
-    return shift.T @ shift
+    lower, rounding = factor_given_training(gain @ cross.T, getattr(extra.square, law.procedure.prior))
+    known = gain * law.eigenvalues[moving][None, :]
+    shift = solve_lower(lower, known - tangent)
+    unit = len(inverse) * np.finfo(np.float64).eps
+    deviation = (residue + unit) * xp.abs(known) + unit * xp.abs(tangent)
+    slip = xp.sum(deviation**2, axis=0) / xp.min(xp.diagonal(lower)) ** 2
+    return _Moved(shift.T @ shift, rounding, slip)

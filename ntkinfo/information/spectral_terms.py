@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from ntkinfo.core.arrays import Array, namespace
+from ntkinfo.core.arrays import Array, log_size, namespace
 from ntkinfo.core.linear_algebra import cholesky, inverse_definite
-from ntkinfo.information.parameters import _contraction, _noisy_stretch, _stretch
+from ntkinfo.information.parameters import direction_entropy, log_by_change, lost_volume, noisy_direction_entropy
 from ntkinfo.information.path import to_learn
 from ntkinfo.information.spectral_problem import CHAIN, MARGINAL, OWN, ROWS, Problem, Split, rows
 
@@ -47,7 +47,7 @@ def _linear_model(problem: Problem) -> Split:
     noisy = law.summed.target_noise_variance > 0
 
     def terms(times: Array) -> Array:
-        spread = _noisy_stretch(law, times) if noisy else _stretch(law.summed, values, times)
+        spread = noisy_direction_entropy(law, times) if noisy else direction_entropy(law.summed, values, times)
         return problem.filter(times) ** 2 * weights[None, :] + law.n_outputs * spread
 
     return Split(terms, OWN)
@@ -69,7 +69,7 @@ def _function_space(problem: Problem) -> Split:
 
     def terms(times: Array) -> Array:
         h = problem.learnt(times)[:, moving]
-        rest = law.n_outputs * _contraction(law.summed, values, times)
+        rest = law.n_outputs * lost_volume(law.summed, values, times)
         return problem.widen(0.5 * quadratic(h) + rest)
 
     return Split(terms, meaning)
@@ -79,14 +79,11 @@ def _function_space_with_noise(problem: Problem) -> Split:
     """½ C (s − 1 − log s) + ½ h²|ŷ|²/B with s the variance over its start; only where B is diagonal."""
     law, moving = problem.law, problem.law.moving
     prior = law.prior_variance[moving]
-    xp = namespace(prior)
 
     def terms(times: Array) -> Array:
         h, noise = problem.learnt(times)[:, moving], problem.noise(times)[:, moving] / prior[None, :]
         change = h**2 - 2 * h + noise
-        small = xp.abs(change) < 0.5
-        ratio = law.summed.residual(law.eigenvalues[moving], times) ** 2 + noise
-        log = xp.where(small, xp.log1p(xp.where(small, change, 0.0)), xp.log(xp.where(small, 1.0, ratio)))
+        log = log_by_change(change, law.summed.residual(law.eigenvalues[moving], times) ** 2 + noise)
         moved = h**2 * (problem.target_squared[moving] / prior)[None, :]
         return problem.widen(0.5 * (law.n_outputs * (change - log) + moved))
 
@@ -184,9 +181,8 @@ def _log_gain(problem: Problem, times: Array) -> Array:
     """Log h²/r², −∞ where h = 0; right also where r² is too small for a floating-point number."""
     law, h = problem.law, problem.learnt(times)
     xp = namespace(h)
-    log_h = xp.where(h != 0, xp.log(xp.where(h != 0, xp.abs(h), 1.0)), -xp.inf)
     log_r = law.summed.log_residual(law.eigenvalues, times)
-    return 2 * xp.where(h != 0, log_h - xp.where(h != 0, log_r, 0.0), -xp.inf)
+    return 2 * xp.where(h != 0, log_size(h) - xp.where(h != 0, log_r, 0.0), -xp.inf)
 
 
 def _information_labels(problem: Problem) -> Split:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ntkinfo.core import checks
-from ntkinfo.core.arrays import namespace
+from ntkinfo.core.arrays import log_size, namespace
 from ntkinfo.training.procedures import Procedure
-from ntkinfo.training.two_term_recursion import TwoTermRecursion, log_size
+from ntkinfo.training.two_term_recursion import TwoTermRecursion
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from ntkinfo.core.arrays import Array, float64, namespace
+from ntkinfo.core.arrays import Array, float64, log_size, namespace
 from ntkinfo.core.linear_algebra import spectrum, symmetric_part
 from ntkinfo.training.time_factors import LinearForm
 
@@ -94,9 +94,9 @@ class OutputLaw(ABC):
 
     def log_variance_at(self, chosen: slice) -> Float[Array, "t p"]:
         """Logarithm of the variance, right also where that is too small for a floating-point number; −∞ for 0."""
-        xp, variance = self._xp, self.variance_at(chosen)
+        variance = self.variance_at(chosen)
         with float64():
-            return xp.where(variance > 0, xp.log(xp.where(variance > 0, variance, 1.0)), -xp.inf)
+            return log_size(variance)
 
     def separated_at(self, index: int) -> tuple[Float[Array, "p c"], Float[Array, " p"]]:
         """Mean and variance at one time of outputs with the same information about inputs and classes.

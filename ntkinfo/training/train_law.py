@@ -9,7 +9,7 @@ import numpy as np
 import scipy.spatial
 from jaxtyping import Float
 
-from ntkinfo.core.arrays import Array, float64, namespace
+from ntkinfo.core.arrays import Array, float64, log_size, namespace
 from ntkinfo.training.output_law import ROUNDING, OutputLaw
 from ntkinfo.training.time_factors import LinearForm, TimeFactors, factor, quadratic_form
 
@@ -84,9 +84,8 @@ class TrainLaw(OutputLaw):
         """Logarithm of the variance, from the scaled form where nothing but decaying residuals carries variance."""
         if self._distribution.summed.is_noisy:
             return super().log_variance_at(chosen)
-        xp, form = self._xp, self._scaled_variance[chosen]
         with float64():
-            log = xp.where(form > 0, xp.log(xp.where(form > 0, form, 1.0)), -xp.inf)
+            log = log_size(self._xp.maximum(self._scaled_variance[chosen], 0.0))
             return log + 2 * self._log_scale[chosen][:, None]
 
     def label_variance(self, labels):

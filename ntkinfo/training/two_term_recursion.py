@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 from jaxtyping import Bool, Float
 
-from ntkinfo.core.arrays import Array, namespace
+from ntkinfo.core.arrays import Array, log_size, namespace
 
 # Sums over fewer than _SETTLED/(1 − β) steps are added up; beyond, nothing cancels in their closed forms.
 _SETTLED = 8.0
@@ -228,9 +228,3 @@ class TwoTermRecursion:
         xp = namespace(self.z)
         half = xp.maximum(-self._margin, 0.0) / (4 * np.sqrt(self.beta) or 1.0)
         return 2 * xp.arcsin(xp.sqrt(xp.minimum(half, 1.0)))
-
-
-def log_size(values: Array) -> Array:
-    """Log |v|, −∞ at 0 without a warning."""
-    xp, size = namespace(values), namespace(values).abs(values)
-    return xp.where(size > 0, xp.log(xp.where(size > 0, size, 1.0)), -xp.inf)

@@ -126,6 +126,24 @@ def test_steps_that_overshoot_equal_dense_algebra(momentum):
         before, now = now, now - step * (theta @ now - np.eye(n)) + momentum * (now - before)
 
 
+def test_momentum_that_overshoots_by_more_than_the_start_keeps_its_information():
+    """Residuals beyond 1: a direction's share of the labels is then negative."""
+    model, label_model, beta = RandomFeatures(), LabelModel(noise_variance=0.1), 0.9
+    values = np.linalg.eigvalsh(model.jacobian[: model.n] @ model.jacobian[: model.n].T)
+    step = 3.7 / values[-1]
+    places = np.array([0, 1, 2, 3, 4, 5])
+    procedure = HeavyBall(step_size=step, momentum=beta, prior="ntk")
+    law = output_distribution(model.blocks, model.data, procedure, places * step)
+    found = information_labels_function_space(law, label_model).value
+    before = now = np.ones(model.n)
+    for k in places:
+        assert k < 2 or np.abs(now).max() > 1
+        q = (1 - now) / now
+        wanted = 0.5 * model.outputs * np.sum(np.log1p(q**2 * (1 + 0.1 / values)))
+        assert found[k] == pytest.approx(wanted, rel=1e-9, abs=1e-12)
+        before, now = now, (1 + beta - step * values) * now - beta * before
+
+
 @pytest.mark.parametrize("noise", [0.0, 0.3])
 def test_late_information_on_the_training_inputs_keeps_all_digits(noise):
     """Variances of e^{−2λt} underflow; mpmath carries them with 400 digits."""

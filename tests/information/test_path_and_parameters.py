@@ -1,10 +1,12 @@
 """Path geometry and parameter information against dense algebra in parameter space."""
 
+import mpmath
 import numpy as np
 import pytest
 import scipy.integrate
 import scipy.linalg
 
+from ntkinfo.core.linear_algebra import NotDefiniteError
 from ntkinfo.core.records import Dataset
 from ntkinfo.information.parameters import ExtraInputs, function_space, linear_model
 from ntkinfo.information.path import path
@@ -224,3 +226,55 @@ def test_gradient_noise_is_named_as_left_out():
     model = RandomFeatures()
     law = output_distribution(model.blocks, model.data, GradientFlow(temperature=0.1), TIMES)
     assert "drift" in path(law).notes[0]
+
+
+def many_digits(blocks, extra, y, time):
+    """Relative entropy between the joint laws on training and extra inputs, of the kernels as they are given."""
+    with mpmath.workdps(80):
+        n, total = len(y), len(y) + len(extra.square.nngp)
+        prior, tangent = (
+            mpmath.matrix(np.block([[square, cross.T], [cross, own]]).tolist())
+            for square, cross, own in (
+                (blocks.train.nngp, extra.cross.nngp, extra.square.nngp),
+                (blocks.train.ntk, extra.cross.ntk, extra.square.ntk),
+            )
+        )
+        values, vectors = mpmath.eigsy(tangent[:n, :n])
+        step = tangent[:, :n] * vectors * mpmath.diag([-mpmath.expm1(-v * time) / v for v in values]) * vectors.T
+        moving = mpmath.eye(total)
+        moving[:, :n] = moving[:, :n] - step
+        mean, inverse = step * mpmath.matrix(y.tolist()), prior**-1
+        spread = inverse * moving * prior * moving.T
+        trace = sum(spread[i, i] for i in range(total))
+        moved = mean.T * inverse * mean
+        quadratic = sum(moved[i, i] for i in range(y.shape[1]))
+        return (quadratic + y.shape[1] * (trace - total - mpmath.log(mpmath.det(spread)))) / 2
+
+
+@pytest.mark.parametrize("repeated", ["extra", "training"])
+@pytest.mark.parametrize("distance", [1e-3, 1e-5])
+def test_stated_error_covers_inputs_that_nearly_repeat(repeated, distance):
+    model = RandomFeatures(n=8, m=3)
+    rng = np.random.default_rng(4)
+    origin = model.n if repeated == "extra" else 2
+    for features in (model.start, model.jacobian):
+        features[-1] = features[origin] + distance * rng.normal(size=features.shape[1])
+    extra, times = extra_inputs(model, 3), np.array([0.05, 1.0, 30.0])
+    law = output_distribution(model.blocks, model.data, GradientFlow(), times)
+    got = function_space(law, extra)
+    alone = function_space(law).standard_error
+    for index, time in enumerate(times):
+        wanted = many_digits(model.blocks, extra, model.data.y_train, time)
+        error = abs(float(mpmath.mpf(float(got.value[index])) - wanted))
+        assert error <= got.standard_error[index] < 0.02 * float(wanted)
+        # The training inputs' own conditioning does not account for it.
+        assert got.standard_error[index] > 10 * alone[index]
+
+
+def test_inputs_that_repeat_to_rounding_are_refused():
+    model = RandomFeatures(n=8, m=3)
+    for features in (model.start, model.jacobian):
+        features[-1] = features[model.n]
+    law = output_distribution(model.blocks, model.data, GradientFlow(), TIMES)
+    with pytest.raises(NotDefiniteError, match="extra inputs"):
+        function_space(law, extra_inputs(model, 3))
