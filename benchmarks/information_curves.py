@@ -1,18 +1,21 @@
 """Claim: all closed-form curves at 1000 times cost a few eigen-decompositions of the NTK.
 
 Times, side by side in one process after a warm-up: `scipy.linalg.eigh` of the NTK (the floor), all closed-form
-quantities on training and test inputs (mean, variance, losses, the I(Z;D|X) bound, parameter and path quantities), and
-mean and variance alone by `neural_tangents.predict.gradient_descent_mse_ensemble` (the peer), which forms whole
-covariances: it is timed at as many times as fit into memory and continued linearly. Both sides get the kernels ready
-made.
+quantities on training and test inputs (mean, variance, losses, I(Z;D|X) of each output as a bound and under a label
+model, parameter and path quantities), and mean and variance alone by
+`neural_tangents.predict.gradient_descent_mse_ensemble` (the peer), which forms whole covariances: it is timed at as
+many times as fit into memory and continued linearly. Both sides get the kernels ready made.
 
     python benchmarks/information_curves.py [--n 2000] [--m 1000] [--outputs 10] [--times 1000] [--slow-quantities]
-        [--scaling [--sizes 500 1000 2000]]
+        [--joint] [--scaling [--sizes 500 1000 2000]]
 
 `--scaling` repeats both measurements at a tenth of the times (what do times cost?) and, at all the times, with each of
 the sizes of training set and half as many test inputs (slopes on logarithmic axes). The floor is scipy's `eigh` as it
 comes (driver "evr"), alternating with our job. CPU time is given beside wall time: it counts the linear algebra
 library's waiting threads, and shows whether the machine was shared.
+
+`--joint` times what is computed on request only, on a line of its own: joint and function-space quantities that take
+factors of whole covariances at their nodes in time.
 
 Peak memory is this process's largest resident size above that before the kernels' first use, with the kernels added.
 """
@@ -36,7 +39,9 @@ from ntkinfo.core.records import Dataset
 from ntkinfo.information.quantities import QUANTITIES
 from ntkinfo.kernels.neural_tangents_compat import predict
 
-CLOSED = [name for name, quantity in QUANTITIES.items() if quantity.group not in ("output", "member")]
+CLOSED = [name for name, q in QUANTITIES.items() if q.default and q.group not in ("output", "member")]
+SLOW = [name for name, q in QUANTITIES.items() if q.default and q.group in ("output", "member")]
+JOINT = [name for name, q in QUANTITIES.items() if not q.default]
 
 
 def problem(n: int, m: int, outputs: int) -> Dataset:
@@ -152,6 +157,7 @@ def main() -> None:
         parser.add_argument(flag, type=int, default=default)
     parser.add_argument("--peer-times", type=int, default=40, help="as many times as the peer can hold in memory")
     parser.add_argument("--slow-quantities", action="store_true", help="time mixture entropies and member error too")
+    parser.add_argument("--joint", action="store_true", help="time the quantities on request too")
     parser.add_argument("--no-peer", action="store_true")
     parser.add_argument("--scaling", action="store_true", help="time fewer times and other sizes too")
     parser.add_argument("--sizes", type=int, nargs="+", default=[500, 1000, 2000])
@@ -191,9 +197,12 @@ def main() -> None:
         print(f"neural_tangents {slope:.2f} s a time, {result['peer_s']:.0f} s in all: ", end="")
         print(f"{result['peer_over_ours']:.0f} times ours")
     if options.slow_quantities:
-        slow = [name for name in QUANTITIES if name not in CLOSED]
-        result["slow_quantities_s"] = seconds(lambda: curves(blocks, data, times, slow))
+        result["slow_quantities_s"] = seconds(lambda: curves(blocks, data, times, SLOW))
         print(f"mixture entropies, bounds and member error: {result['slow_quantities_s']:.0f} s")
+    if options.joint:
+        wall, cpu = both_seconds(lambda: curves(blocks, data, times, JOINT))
+        result |= {"joint_s": wall, "joint_cpu_s": cpu, "joint_over_eigh": wall / measured.floor}
+        print(f"joint quantities, on request: {wall:.1f} s ({cpu:.1f} s of CPU time)")
     print(json.dumps(result))
 
 
