@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.spatial
 import scipy.stats
 from jaxtyping import Float
 
@@ -33,6 +32,7 @@ from ntkinfo.training.procedures import Procedure
 _DRAWS = 256
 _TABLE_ELEMENTS = 1 << 22
 _RESOLUTION = 1e-12
+_SMALLEST_STD = 1e-140  # its square is a number still
 _LEVEL = 0.95
 _NEAR_CEILING = 0.7
 
@@ -48,7 +48,8 @@ class ResampledInformation:
         average: (T,), mean of `per_input` over the inputs; the same error.
         corrected: (T,), `average` with the bias of order 1/R removed; its standard error is that of the choice of the
             R sets. Close to the information while that is well below `ceiling`.
-        interval: (2, T), 95 % interval about `corrected` (Student's t with R − 1 degrees of freedom).
+        interval: (2, T), 95 % interval about `corrected` (Student's t with R − 1 degrees of freedom). With 20 to 50
+            sets it was found to cover the truth in 87 to 93 % of cases: the estimate is skewed.
         ceiling: log R, which no value of `average` can exceed.
         at_ceiling: (T,), where `average` is above 70 % of the ceiling: R is too small there, and `corrected` is no
             more than a larger lower value.
@@ -169,7 +170,7 @@ def _resampled(at: SetLaws, n_times: int, seed: int, tolerance: float, progress:
     average = np.mean(value, axis=1)
     corrected = average + np.array(correction)
     half = scipy.stats.t.ppf(0.5 + _LEVEL / 2, count - 1) * np.array(spread)
-    meaning, method = meanings[0]
+    meaning, method = _common(meanings)
     # Errors of Monte Carlo are independent between inputs; those of quadrature may all have one sign.
     pooled = np.hypot.reduce(error, axis=1) / len(error[0]) if meaning == "Monte Carlo" else np.mean(error, axis=1)
     ceiling = float(np.log(count))
@@ -200,7 +201,15 @@ def _one_time(
         left_out += _leave_one_out(mean[:, i], variance[:, i], np.random.default_rng(stream)) / n_inputs
     correction = -(count - 1) * float(np.mean(left_out))
     spread = float(np.sqrt((count - 1) / count * np.sum((left_out - np.mean(left_out)) ** 2)))
-    return values, errors, correction, spread, meanings[0]
+    return values, errors, correction, spread, _common(meanings)
+
+
+def _common(meanings: Sequence[tuple[Meaning, str]]) -> tuple[Meaning, str]:
+    """What holds of all values: Monte Carlo where one of them is, with what that one says of itself."""
+    sampled = [given for given in meanings if given[0] == "Monte Carlo"]
+    if not sampled or len(sampled) == len(meanings):
+        return meanings[0]
+    return "Monte Carlo", f"{sampled[0][1]}; others by quadrature"
 
 
 def _leave_one_out(
@@ -208,16 +217,18 @@ def _leave_one_out(
 ) -> Float[np.ndarray, " r"]:
     """I(Z;R) without set q less I(Z;R) with all of them, for every q, from one set of draws of each component.
 
-    Deviations below 1e-12 of the extent of the means count as that.
+    Deviations below 1e-12 of the extent of the means, and below 1e-140, count as that.
     """
     count, outputs = mean.shape
-    std = np.sqrt(np.maximum(variance, (_RESOLUTION * max(float(np.ptp(mean, axis=0).max()), 1e-300)) ** 2))
+    std = np.sqrt(np.maximum(variance, max(_RESOLUTION * float(np.ptp(mean, axis=0).max()), _SMALLEST_STD) ** 2))
     draws = max(8, min(_DRAWS, _TABLE_ELEMENTS // count**2)) // 2
     noise = random.standard_normal((count, draws, outputs))
     noise = np.concatenate([noise, -noise], axis=1)
-    z = mean[:, None] + std[:, None, None] * noise
-    # log p_k(z) − log p_r(z) for z drawn from set r
-    squares = scipy.spatial.distance.cdist(z.reshape(-1, outputs), mean, "sqeuclidean").reshape(count, -1, count)
+    # log p_k(z) − log p_r(z) for z drawn from set r; z itself is not formed, the noise would be lost beside the mean
+    squares = np.zeros((count, noise.shape[1], count))
+    for c in range(outputs):
+        apart = mean[:, c][:, None] - mean[:, c][None, :]
+        squares += (apart[:, None, :] + (std[:, None] * noise[:, :, c])[:, :, None]) ** 2
     own = 0.5 * np.sum(noise**2, axis=2) + outputs * np.log(std)[:, None]
     ratio = own[:, :, None] - 0.5 * squares / std**2 - outputs * np.log(std)
     largest = ratio.max(axis=2, keepdims=True)

@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from ntkinfo.core.progress import silent
 from ntkinfo.core.records import Dataset
 from ntkinfo.information.label_model import LabelModel, information_labels_per_input
-from ntkinfo.information.resampling import resampled_labels, resampled_training_sets, training_set_laws
+from ntkinfo.information.resampling import (
+    _resampled,
+    resampled_labels,
+    resampled_training_sets,
+    training_set_laws,
+)
 from ntkinfo.kernels.records import CrossBlocks, KernelBlocks, SquareBlocks
 from ntkinfo.training.output_distribution import output_distribution
 from ntkinfo.training.procedures import GradientFlow
@@ -112,3 +118,32 @@ def test_sets_with_other_training_inputs_differ_in_variance_too():
         resampled_training_sets(laws[:2])
     with pytest.raises(ValueError, match="count is 2"):
         resampled_labels(laws[0], LabelModel(), 2)
+
+
+def resampled(mean, variance):
+    """From laws (R, p, C) and (R, p) at one time."""
+    return _resampled(lambda _: (mean, variance), 1, 0, 1e-6, silent)
+
+
+def test_equal_sets_without_noise_say_nothing_and_give_no_nan():
+    got = resampled(np.ones((5, 2, 1)), np.zeros((5, 2)))
+    np.testing.assert_allclose(got.corrected.value, 0, atol=1e-12)
+    np.testing.assert_allclose(got.interval, 0, atol=1e-12)
+
+
+def test_values_are_monte_carlo_where_any_of_them_is(monkeypatch):
+    """Two outputs: quadrature at the input where all laws agree, sampling at the other."""
+    monkeypatch.setattr("ntkinfo.information.output_quadrature.CHEAP", 500)
+    monkeypatch.setattr("ntkinfo.information.output_quadrature.PAIRS_OF_ONE_CELL", 1e6)
+    mean = np.random.default_rng(0).normal(size=(6, 2, 2)) * np.array([0.0, 1.0])[None, :, None]
+    got = resampled(mean, np.broadcast_to(np.array([1.0, 1e-6]), (6, 2)))
+    assert got.per_input.meaning == got.average.meaning == "Monte Carlo"
+    assert "others by quadrature" in got.per_input.method
+
+
+def test_an_offset_of_the_outputs_does_not_matter():
+    mean = 1e-9 * np.random.default_rng(1).normal(size=(8, 2, 1))
+    wanted = resampled(mean, np.full((8, 2), 1e-18))
+    got = resampled(mean + 1.0, np.full((8, 2), 1e-18))
+    np.testing.assert_allclose(got.corrected.value, wanted.corrected.value, rtol=1e-5)
+    np.testing.assert_allclose(got.interval, wanted.interval, rtol=1e-5)
