@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ntkinfo.core import checks
-from ntkinfo.core.arrays import Array, namespace, to_numpy
+from ntkinfo.core.arrays import Array, double, float64, namespace, to_numpy
 from ntkinfo.core.records import Estimate, Meaning
 from ntkinfo.information.mixture_expectations import expected_log_density
 from ntkinfo.information.mixture_sampling import Sampled, default_samples, sample_pointwise, with_unseen
@@ -78,6 +78,7 @@ def pointwise_output(
         Contributions with an error for each. "quadrature": a bound on the numerical error. "Monte Carlo": a standard
         error from the input's own draws, with an allowance for overlaps that so few draws cannot have met. Averages
         have the meaning of their parts. Outputs without noise are exact: log m less log of how many share the output.
+        Arrays of lower precision are taken for exact and computed with in float64.
 
     Raises:
         ValueError: shapes that do not fit, NaN or infinite values, negative variances, too few samples, a tolerance
@@ -89,17 +90,18 @@ def pointwise_output(
     the relative-entropy bound of Kolchinsky & Tracey 2017 before averaging (Jensen).
     """
     samples = _checked(mean, variance, labels, samples)
-    split = split_noiseless(_floating(mean), _floating(variance), resolution)
     names, classes = None, None
     if labels is not None:
         names, classes = np.unique(to_numpy(labels), return_inverse=True)
         classes = classes.reshape(-1)
-    parts = _discrete(split, classes)
-    if len(split.noisy):
-        sampled = mean.shape[1] > 1 or tolerance is None
-        random = np.random.default_rng(seed) if sampled else None
-        parts = _with_noise(parts, split, classes, samples, random, tolerance)
-    return _record(parts, split, names, classes)
+    with float64():
+        split = split_noiseless(double(mean), double(variance), resolution)
+        parts = _discrete(split, classes)
+        if len(split.noisy):
+            sampled = mean.shape[1] > 1 or tolerance is None
+            random = np.random.default_rng(seed) if sampled else None
+            parts = _with_noise(parts, split, classes, samples, random, tolerance)
+        return _record(parts, split, names, classes)
 
 
 @dataclass(frozen=True)
@@ -118,10 +120,6 @@ class _Parts:
     draws: int
     meaning: Meaning
     method: str
-
-
-def _floating(array: Array) -> Array:
-    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
 
 
 def _checked(mean: Array, variance: Array, labels: Array | None, samples: int | None) -> int:

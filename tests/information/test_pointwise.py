@@ -338,3 +338,19 @@ def test_bad_indices():
         expected_log_density(np.zeros(2), np.array([1.0, 0]))
     with pytest.raises(ValueError, match="divide by their sum"):
         expected_log_density(np.zeros(2), np.ones(2), np.ones(2))
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("asarray", [np.asarray, jnp.asarray])
+def test_single_precision_is_taken_for_exact(outputs, asarray):
+    random = np.random.default_rng(5)
+    mean = (1e6 + random.normal(size=(30, outputs))).astype(np.float32)
+    variance, labels = (10 ** random.uniform(-6, 0, size=30)).astype(np.float32), np.arange(30) % 3
+    wanted = pointwise_output(mean.astype(np.float64), variance.astype(np.float64), labels)
+    got = pointwise_output(asarray(mean), asarray(variance), labels)
+    np.testing.assert_allclose(got.input.value, wanted.input.value, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(got.input_lower, wanted.input_lower, rtol=0, atol=1e-11)
+    np.testing.assert_allclose(got.input_upper, wanted.input_upper, rtol=0, atol=1e-11)
+    assert got.target is not None
+    assert wanted.target is not None
+    np.testing.assert_allclose(got.target.value, wanted.target.value, rtol=0, atol=1e-11)
