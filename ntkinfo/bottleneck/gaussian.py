@@ -136,7 +136,8 @@ class GaussianBottleneck:
             information_input: I(T;X) in nats, finite, 0 or greater.
 
         Returns:
-            beta, of the same shape; the smallest critical beta at 0; infinity where no input direction carries Y.
+            beta, of the same shape; the smallest critical beta at 0; infinity where no input direction carries Y, and
+            where it is too large for a floating-point number.
 
         Raises:
             ValueError: values that are NaN, infinite or below 0.
@@ -145,7 +146,8 @@ class GaussianBottleneck:
         if not np.any(self.correlations > 0):
             return np.full(wanted.shape, np.inf)
         kept = self._kept(wanted)
-        beta = 1 + np.exp((2 * wanted - np.cumsum(self._log_odds)[kept - 1]) / kept)
+        with np.errstate(over="ignore"):
+            beta = 1 + np.exp((wanted - 0.5 * np.cumsum(self._log_odds)[kept - 1]) / (0.5 * kept))
         return np.asarray(np.maximum(beta, self.critical_betas[0]))
 
     def frontier(self, information_input: Float[Array, "*b"] | float) -> np.ndarray:

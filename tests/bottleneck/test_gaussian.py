@@ -149,6 +149,12 @@ def test_bad_covariances(change, message):
         GaussianBottleneck(**{**good, **change})
 
 
+def test_beta_beyond_the_largest_number_is_infinite():
+    bottleneck = GaussianBottleneck(np.eye(1), np.eye(1), np.array([[0.5]]))
+    assert np.isposinf(bottleneck.beta(np.array([1e3, 1e300]))).all()
+    assert bottleneck.frontier(1e300) == pytest.approx(bottleneck.mutual_information)
+
+
 def test_bad_trade_offs():
     with pytest.raises(ValueError, match="beta"):
         scalar(0.5).curve(-1.0)
