@@ -63,7 +63,7 @@ def movement(
 
 def pointwise_information(
     distribution: OutputDistribution,
-    times: Sequence[int] | np.ndarray | None = None,
+    time_indices: Sequence[int] | np.ndarray | None = None,
     split: str = "test",
     *,
     seed: int = 0,
@@ -75,7 +75,7 @@ def pointwise_information(
 
     Args:
         distribution: the law of the outputs over time.
-        times: indices into `distribution.times`, or None for all of them.
+        time_indices: places in `distribution.times`, or None for all of them.
         split: "train" or "test".
         seed: of the Monte Carlo draws that several outputs need; the same draws at every time.
         samples: draws per input, even and at least 4; None for 16, or more for few inputs.
@@ -97,7 +97,7 @@ def pointwise_information(
     Source: theory §3 and §4; `pointwise_output` describes the estimates.
     """
     checks.choice("split", split, SPLITS)
-    chosen = _indices(times, len(distribution.times))
+    chosen = _indices(time_indices, len(distribution.times))
     law, data = getattr(distribution, split), distribution.data
     labels, targets = getattr(data, f"labels_{split}"), getattr(data, f"y_{split}")
     resolution = resolution_of(targets, law.initial_variance)
@@ -125,17 +125,17 @@ def pointwise_information(
     return xr.Dataset(variables, coordinates, attributes | {"split": split, "notes": "; ".join(law.notes)})
 
 
-def _indices(times: Sequence[int] | np.ndarray | None, count: int) -> np.ndarray:
-    if times is None:
+def _indices(given: Sequence[int] | np.ndarray | None, count: int) -> np.ndarray:
+    if given is None:
         return np.arange(count)
-    chosen = np.asarray(times)
+    chosen = np.asarray(given)
     if chosen.ndim != 1 or chosen.size == 0 or not np.issubdtype(chosen.dtype, np.integer):
-        raise TypeError(f"times is {times!r}; it must be a row of indices into distribution.times, or None for all")
+        raise TypeError(f"time_indices is {given!r}; it must be a row of places in distribution.times, or None")
     if chosen.min() < -count or chosen.max() >= count:
-        raise ValueError(f"times holds the index {chosen.min()} or {chosen.max()}; there are {count} times")
+        raise ValueError(f"time_indices holds {chosen.min()} or {chosen.max()}; there are {count} times")
     chosen = chosen % count
     if np.any(np.diff(chosen) <= 0):
-        raise ValueError("times must be indices of rising times: sort them and drop repeated ones")
+        raise ValueError("time_indices must be indices of rising times: sort them and drop repeated ones")
     return chosen
 
 

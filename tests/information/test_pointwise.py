@@ -330,7 +330,7 @@ def test_bad_input(change, message):
 def test_bad_indices():
     law = labelled_law(1, [0.0, 1.0])
     for times, kind in (([2], ValueError), ([1, 0], ValueError), ([0.5], TypeError), ([], TypeError)):
-        with pytest.raises(kind, match="times"):
+        with pytest.raises(kind, match="time_indices"):
             pointwise_information(law, times)
     with pytest.raises(ValueError, match="split"):
         pointwise_information(law, split="validation")
