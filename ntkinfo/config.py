@@ -117,12 +117,12 @@ class TimesSection(Section):
 class CurvesSection(Section):
     """What is computed."""
 
-    quantities: list[str] | None = _set(None, "quantities to compute (default: what the data allow, not joint ones)")
+    quantities: list[str] | None = _set(None, "quantities (default: all but *_joint, information_parameters_labels)")
     samples: int | None = _set(None, "Monte Carlo samples an input, even (default: about 6144 in all)", ge=4)
     tolerance: float | None = _set(None, "absolute error of quadrature, in nats", gt=0)
     extra_inputs: int | None = _set(None, "test inputs that join the training inputs in function space", ge=0)
-    label_noise_variance: float = _set(0.0, "*_labels: noise that the label model adds to the prior's targets", ge=0)
-    interpolation_tolerance: float | None = _set(None, "joint quantities: error between nodes in time", gt=0)
+    label_noise_variance: float = _set(0.0, "label model: noise on targets from the prior", ge=0)
+    interpolation_tolerance: float | None = _set(None, "joint quantities: error allowed between nodes in time", gt=0)
     seed: int = _set(0, "fixes the Monte Carlo samples", "--sampling-seed", ge=0)
     store: str | None = _set(None, "folder that keeps kernels for the next run")
     certify: bool = _set(False, "compute a tenth of the values again by a second route and compare")

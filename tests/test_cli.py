@@ -17,7 +17,7 @@ from rich.console import Console
 from ntkinfo import runs
 from ntkinfo.cli import run
 from ntkinfo.information.curves import load_curves
-from ntkinfo.information.quantities import by_default
+from ntkinfo.information.quantities import QUANTITIES, by_default
 from ntkinfo.report.progress import ConsoleProgress
 from ntkinfo.report.results import ResultsFolder
 from tests.cli_helpers import FAST, SMALL, files
@@ -51,6 +51,33 @@ def test_the_written_configuration_reruns_to_the_same_numbers(curves, tmp_path):
     assert curves("again.toml", "--out", "second")[0] == 0
     one, two = (load_curves(tmp_path / folder / "curves.nc") for folder in ("first", "second"))
     assert one.drop_attrs().identical(two.drop_attrs())
+
+
+def test_quantities_on_request_take_the_label_model_and_tolerance_from_flags(curves, tmp_path):
+    names = [
+        "information_training_set_labels",
+        "information_training_set_labels_joint",
+        "information_parameters_labels",
+    ]
+    words = [*SMALL, "--quantities", *names, "--extra-inputs", "3", "--interpolation-tolerance", "1e-4"]
+    noisy = ["--label-noise-variance", "0.5", "--certify", "--certify-share", "0.5"]
+    assert curves(*words, *noisy, "--out", "first")[0] == 0
+    result = load_curves(tmp_path / "first" / "curves.nc")
+    assert {name for name in result.data_vars if name in QUANTITIES} == set(names)
+    assert result.attrs["label_model"] == "targets from the network's prior, noise variance 0.5"
+    assert "extra_inputs=3" in result.attrs["settings"]
+    assert "interpolation_tolerance=0.0001" in result.attrs["settings"]
+    assert curves("first/config.toml", "--out", "second")[0] == 0
+    again = load_curves(tmp_path / "second" / "curves.nc")
+    assert result.drop_attrs().identical(again.drop_attrs())
+    assert curves(*words, "--out", "third")[0] == 0
+    without = load_curves(tmp_path / "third" / "curves.nc")
+    assert all(bool((without[name] <= result[name]).all()) for name in names)
+    assert all(float(without[name][3].min()) < float(result[name][3].max()) for name in names)
+    code, _, err = curves(*SMALL, "--label-noise-variance", "-1", "--interpolation-tolerance", "0")
+    assert code == 2
+    assert "label_noise_variance is -1.0; it must be 0 or greater" in err
+    assert "interpolation_tolerance is 0.0; it must be greater than 0" in err
 
 
 def test_several_depths_are_stacked_and_equal_the_single_ones(curves, tmp_path):
