@@ -15,6 +15,7 @@ from ntkinfo.information.curve_table import base_name
 from ntkinfo.information.curves import CurveSettings, Interrupted, curves_of
 from ntkinfo.information.label_model import LabelModel
 from ntkinfo.information.quantities import QUANTITIES, choose
+from ntkinfo.information.quantity_errors import undecided
 from ntkinfo.information.second_propagator import NotCheckedError
 from ntkinfo.kernels.blocks import kernel_blocks
 from ntkinfo.training.discrete import GradientDescent, HeavyBall
@@ -231,6 +232,22 @@ def test_curves_carry_their_certificate_and_keep_their_values_when_it_is_interru
     assert "certificate" not in caught.value.partial.attrs
 
 
+def test_classes_within_the_error_of_the_mean_are_undecided():
+    rng = np.random.default_rng(2)
+    mean = np.round(rng.normal(size=(3, 4, 50)), 1).swapaxes(1, 2)
+    labels, error = rng.integers(0, 4, 50), rng.choice([0.0, 0.1, 0.3], size=(3, 50))
+    share = undecided(mean, labels, error)
+    for t in range(3):
+        near = 0
+        for i, own in enumerate(labels):
+            rival = max(mean[t, i, c] for c in range(4) if c != own)
+            near += error[t, i] > 0 and abs(mean[t, i, own] - rival) <= 2**0.5 * error[t, i]
+        assert share[t] == near / 50
+    assert 0 < share.min() < share.max() < 1
+    one = np.array([0.5, -0.05, 0.0])[None, :, None]
+    assert undecided(one, np.array([0, 1, 1]), np.full((1, 3), 0.1)).tolist() == [2 / 3]
+
+
 def test_stated_errors_hold_against_fifty_digits_and_are_small():
     """Five training inputs, a condition of 1e8: the true error of every closed form is below the stated one."""
     rng = np.random.default_rng(5)
@@ -245,7 +262,8 @@ def test_stated_errors_hold_against_fifty_digits_and_are_small():
     blocks = KernelBlocks(SquareBlocks(k[:5, :5].copy(), theta[:5, :5].copy()), cross)
     data = Dataset(model.x[:5], model.y[:5], model.x[5:], model.y[5:])
     times = np.array([1e-3, 0.1, 3.0, 1e3, 1e5])
-    names = ["loss_mean", "variance", "information_training_set", "path_energy", "parameter_distance", "speed_squared"]
+    names = ["loss_mean", "variance", "information_training_set", "information_training_set_labels", "path_energy"]
+    names += ["parameter_distance", "speed_squared"]
     curves = curves_of(output_distribution(blocks, data, GradientFlow(), times), quantities=names, progress=silent)
     worst = 0.0
     for index, time in enumerate(times):
@@ -284,6 +302,9 @@ def exact(theta, k, y, time):
                 for i in rows
             ]
             result["information_training_set", split] = sum(each) / 2 / len(rows)
+            signal = step * k[:n, :n] * step.T
+            ratios = [mpmath.log(1 + signal[i, i] / covariance[i, i]) for i in rows]
+            result["information_training_set_labels", split] = outputs * sum(ratios) / 2 / len(rows)
         learn = outputs * k[:n, :n] + y[:n, :] * y[:n, :].T
 
         def trace(matrix):
