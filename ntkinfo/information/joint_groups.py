@@ -14,7 +14,7 @@ from ntkinfo.information import quantity_errors
 from ntkinfo.information.curve_job import Job, Side
 from ntkinfo.information.function_space import information_labels_function_space
 from ntkinfo.information.joint import information_joint
-from ntkinfo.information.label_model import information_labels_per_input
+from ntkinfo.information.label_model import information_labels_chunks
 from ntkinfo.information.parameters import ExtraInputs, function_space, linear_model
 from ntkinfo.training.output_distribution import OutputDistribution
 
@@ -58,13 +58,14 @@ def extra_inputs(law: OutputDistribution, count: int) -> ExtraInputs | None:
 def add_labels(job: Job, side: Side) -> None:
     """I(Z;D|X) under the label model, averaged over the inputs."""
     model, law = job.settings.label_model, side.law
-    found = information_labels_per_input(law, model)
-    value, log_variance = np.asarray(found.value), to_numpy(law.log_variance_at(slice(None)))
-    relative = side.errors.relative_variance(slice(None), log_variance)
-    extra = quantity_errors.labels(value, law.n_outputs, side.errors.label_shift(model), log_variance, relative)
-    error = np.asarray(found.standard_error) + extra
-    mean = replace(found, value=value.mean(axis=1), standard_error=error.mean(axis=1))
-    job.table.put_estimate("information_training_set_labels", mean, side.split)
+    spread = job.errors.label_spread(model)
+    for part, found in information_labels_chunks(law, model):
+        value, log_variance = np.asarray(found.value), to_numpy(law.log_variance_at(part))
+        relative, shift = side.errors.relative_variance(part, log_variance), side.errors.label_shift(spread, part)
+        extra = quantity_errors.labels(value, law.n_outputs, shift, log_variance, relative)
+        error = np.asarray(found.standard_error) + extra
+        mean = replace(found, value=value.mean(axis=1), standard_error=error.mean(axis=1))
+        job.table.put_estimate("information_training_set_labels", mean, side.split, part)
 
 
 def add_joint(job: Job, side: Side) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ from ntkinfo.core.records import Estimate
 from ntkinfo.training.output_distribution import OutputDistribution
 from ntkinfo.training.output_law import OutputLaw
 
+_CHUNK_ELEMENTS = 100_000  # of (times, inputs): a block of them stays in a processor's cache
 _SAME = 1e-8
 
 
@@ -127,34 +129,50 @@ def information_labels_per_input(law: OutputLaw, model: LabelModel) -> Estimate:
 
     Source: theory §4.
     """
-    distribution = law.distribution
-    xp, everything = namespace(law.initial_variance), slice(None)
+    xp = namespace(law.initial_variance)
+    parts = [part for _, part in information_labels_chunks(law, model)]
     with float64():
-        teacher = model.teacher(distribution)
-        signal = law.label_variance(teacher)
-        if model.noise_variance > 0:
-            signal = signal + model.noise_variance * law.label_noise_variance()
-        # An input whose function is 0 before and after training has no variance and no signal.
-        some = (signal > 0) & (law.initial_variance > 0)[None, :]
-        log_variance = law.log_variance_at(everything)
-        ratio = xp.where(some, xp.log(xp.where(some, signal, 1.0)) - xp.where(some, log_variance, 0.0), -xp.inf)
-        value = 0.5 * distribution.n_outputs * xp.logaddexp(0.0, ratio)
-        error = _error(law, model, teacher, signal, ratio)
-    return Estimate(value, error, "exact", f"closed form; {model.description}")
+        value, error = (xp.concatenate([getattr(p, name) for p in parts]) for name in ("value", "standard_error"))
+    return Estimate(value, error, parts[0].meaning, parts[0].method)
 
 
-def _error(law: OutputLaw, model: LabelModel, teacher: Array | None, signal: Array, ratio: Array) -> Array:
+def information_labels_chunks(law: OutputLaw, model: LabelModel) -> Iterator[tuple[slice, Estimate]]:
+    """Stream (slice of the times, `information_labels_per_input` there), so that few arrays are (T, p) whole."""
+    xp, outputs = namespace(law.initial_variance), law.n_outputs
+    with float64():
+        teacher = model.teacher(law.distribution)
+        learned = law.label_variance(teacher)
+    size = max(1, _CHUNK_ELEMENTS // law.n_inputs)
+    for start in range(0, len(law.times), size):
+        chosen = slice(start, min(start + size, len(law.times)))
+        with float64():
+            signal = learned(chosen)
+            if model.noise_variance > 0:
+                signal = signal + model.noise_variance * law.label_noise_variance(chosen)
+            # An input whose function is 0 before and after training has no variance and no signal.
+            some = (signal > 0) & (law.initial_variance > 0)[None, :]
+            log_variance = xp.where(some, law.log_variance_at(chosen), 0.0)
+            ratio = xp.where(some, xp.log(xp.where(some, signal, 1.0)) - log_variance, -xp.inf)
+            # log(1 + e^ratio), which is the ratio itself where e^ratio is past float precision.
+            value = 0.5 * outputs * xp.where(ratio > 40, ratio, xp.log1p(xp.exp(xp.minimum(ratio, 40.0))))
+            error = _error((law, chosen), model, teacher, signal, ratio)
+        yield chosen, Estimate(value, error, "exact", f"closed form; {model.description}")
+
+
+def _error(
+    place: tuple[OutputLaw, slice], model: LabelModel, teacher: Array | None, signal: Array, ratio: Array
+) -> Array:
     """½C (δm + (m/v) δv)/(m + v), written with the share w = m/(m + v) of the signal: ½C w (δm/m + δv/v)."""
-    xp = namespace(signal)
+    (law, chosen), xp = place, namespace(signal)
     epsilon = 32 * np.finfo(np.float64).eps
     prior = law.initial_variance[None, :]
     size = 1.0
     if teacher is not None:
         size = float(xp.max(xp.diagonal(teacher)) / xp.max(law.distribution.prior_variance))
-    variance_error = law.variance_error + epsilon * prior
+    variance_error = law.variance_error_at(chosen) + epsilon * prior
     absolute = (size + model.noise_variance / float(xp.max(prior))) * variance_error
-    share = xp.exp(-xp.logaddexp(0.0, -ratio))
-    relative = absolute / xp.where(signal > 0, signal, 1.0) + law.log_variance_error
+    share = 1 / (1 + xp.exp(xp.minimum(-ratio, 700.0)))
+    relative = absolute / xp.where(signal > 0, signal, 1.0) + law.log_variance_error_at(chosen)
     bound = 0.5 * law.n_outputs * (share * relative)
     return xp.where(xp.isfinite(ratio), bound, 0.0)
 

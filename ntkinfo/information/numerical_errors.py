@@ -205,7 +205,7 @@ class SideErrors:
     def variance(self, part: slice, variance: Float[Array, "t p"]) -> Float[np.ndarray, "t p"]:
         """Bound on the error of the variance."""
         v, growth, errors, law = to_numpy(variance), self._errors.growth, self._errors, self._whole
-        truncation = to_numpy(self._law.variance_error[part])
+        truncation = to_numpy(self._law.variance_error_at(part))
         pull = 2 * errors.kernel_error * (2 if law.summed.ridge > 0 else 1)
         if self._split == "train":
             moved = np.minimum(growth.spread[part], _times(growth.effective[part], np.sqrt(np.sum(v, axis=1))))
@@ -218,12 +218,17 @@ class SideErrors:
             total = total + errors.unit * (start[None, :] + reach**2 * trace)
         return total + self._gradient_noise(part)
 
-    def label_shift(self, model: LabelModel) -> Float[np.ndarray, "t p"]:
-        """Bound on the change of the mean's deviation over targets drawn from a label model, by the kernel's error."""
+    def label_shift(self, spread: Float[np.ndarray, " T"], part: slice) -> Float[np.ndarray, "t p"]:
+        """Bound on the change of the mean's deviation over targets drawn from a label model, by the kernel's error.
+
+        Args:
+            spread: `NumericalErrors.label_spread` of the model.
+            part: of the times.
+        """
         growth, errors, law = self._errors.growth, self._errors, self._whole
         reach = growth.root if self._split == "test" else 1.0 if law.summed.step is None else 2.0
-        moved = errors.kernel_error * (2 if law.summed.ridge > 0 else 1) * reach * errors.label_spread(model)
-        return moved[:, None] * self._reach[None, :]
+        moved = errors.kernel_error * (2 if law.summed.ridge > 0 else 1) * reach * spread
+        return moved[part, None] * self._reach[None, :]
 
     def _gradient_noise(self, part: slice) -> np.ndarray | float:
         if self._whole.summed.temperature == 0:

@@ -93,13 +93,13 @@ class HeldOutLaw(OutputLaw):
         """Variance of the mean over targets from N(0, S), given UᵀSU or None for S = P."""
         with float64():
             if labels is None:
-                return self._explained_prior
-            return quadratic_form(self._distribution.filter_factors, labels, self._tangent)
+                return self._explained_prior.__getitem__
+            return quadratic_form(self._distribution.filter_factors, labels, self._tangent).__getitem__
 
-    def label_noise_variance(self):
+    def label_noise_variance(self, chosen: slice):
         """Variance of the mean over targets from N(0, I)."""
         with float64():
-            return self._squared_sum
+            return self._squared_sum[chosen]
 
     @cached_property
     def _squared_sum(self):
@@ -116,17 +116,24 @@ class HeldOutLaw(OutputLaw):
         tolerance = self._distribution.spectrum.tolerance
         return across * xp.where(outside > tolerance, outside, 0.0)[None, :] + along @ share
 
-    def _variance_error(self):
+    def variance_error_at(self, chosen: slice) -> Float[Array, "t p"]:
         """Bound |Δv| by the deviation of each filter value: |aΔg|·‖B^½ a g‖ twice, its square, and the linear term."""
+        xp = self._xp
+        with float64():
+            reach, linear = self._deviations
+            if self._distribution.prior.ndim == 1:
+                return xp.zeros_like(self._computed[chosen]) + linear[None, :]
+            size = xp.sqrt(xp.maximum(self._explained[chosen], 0.0))
+            return linear[None, :] + 2 * size * reach[None, :] + reach[None, :] ** 2
+
+    @cached_property
+    def _deviations(self) -> tuple[Float[Array, " p"], Float[Array, " p"]]:
+        """What the filter's deviations can do to the output along the prior, and to the linear term."""
         xp = self._xp
         law, deviation = self._distribution, self._distribution.filter_factors.error
         noise = law.summed.target_noise_variance
         reach = (deviation * xp.sqrt(xp.maximum(law.prior_variance, 0.0) + noise)) @ xp.abs(self._tangent)
-        linear = 2 * deviation @ xp.abs(self._tangent * self._prior_cross)
-        if law.prior.ndim == 1:
-            return xp.zeros_like(self._computed) + linear[None, :]
-        size = xp.sqrt(xp.maximum(self._explained, 0.0))
-        return linear[None, :] + 2 * size * reach[None, :] + reach[None, :] ** 2
+        return reach, 2 * deviation @ xp.abs(self._tangent * self._prior_cross)
 
     def _covariance(self, time):
         return self._moments(time).covariance

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,9 @@ from ntkinfo.training.time_factors import LinearForm
 if TYPE_CHECKING:
     from ntkinfo.training.output_distribution import OutputDistribution
 
-_CHUNK_ELEMENTS = 1_000_000
+AtTimes = Callable[[slice], Array]
+
+_CHUNK_ELEMENTS = 250_000
 ROUNDING = 32 * float(np.finfo(np.float64).eps)
 
 
@@ -72,16 +74,16 @@ class OutputLaw(ABC):
             return self._project(g.T * targets)
 
     @abstractmethod
-    def label_variance(self, labels: Float[Array, "n n"] | None) -> Float[Array, "t p"]:
-        """Variance of an output's mean at all times when its targets are drawn from N(0, S).
+    def label_variance(self, labels: Float[Array, "n n"] | None) -> AtTimes:
+        """Variance of an output's mean when its targets are drawn from N(0, S), as a function of a slice of the times.
 
         Args:
             labels: UᵀSU, or None for S = P, the covariance of the function before training (nearly free).
         """
 
     @abstractmethod
-    def label_noise_variance(self) -> Float[Array, "t p"]:
-        """Variance of an output's mean at all times when its targets are drawn from N(0, I)."""
+    def label_noise_variance(self, chosen: slice) -> Float[Array, "t p"]:
+        """Variance of an output's mean at a slice of the times when its targets are drawn from N(0, I)."""
 
     @cached_property
     def variance(self) -> Float[Array, "t p"]:
@@ -109,15 +111,17 @@ class OutputLaw(ABC):
     @cached_property
     def variance_error(self) -> Float[Array, "t p"]:
         """Bound on the error that truncating the time factorisation puts into `variance`."""
-        with float64():
-            return self._variance_error()
+        return self.variance_error_at(slice(None))
 
-    @property
-    def log_variance_error(self) -> Float[Array, "t p"]:
+    @abstractmethod
+    def variance_error_at(self, chosen: slice) -> Float[Array, "t p"]:
+        """`variance_error` at a slice of the times."""
+
+    def log_variance_error_at(self, chosen: slice) -> Float[Array, "t p"]:
         """Bound on the error of the logarithm of the variance, by truncation and rounding; 0 where that is −∞."""
-        xp, variance = self._xp, self.variance
+        xp, variance = self._xp, self.variance_at(chosen)
         with float64():
-            error = self.variance_error + ROUNDING * self.initial_variance[None, :]
+            error = self.variance_error_at(chosen) + ROUNDING * self.initial_variance[None, :]
             return xp.where(variance > 0, error / xp.where(variance > 0, variance, 1.0), 0.0)
 
     @cached_property
@@ -164,9 +168,6 @@ class OutputLaw(ABC):
     @abstractmethod
     def _unclipped(self) -> Float[Array, "t p"]:
         """Return the array that says by its sign where the variance was clipped at 0."""
-
-    @abstractmethod
-    def _variance_error(self) -> Float[Array, "t p"]: ...
 
     @abstractmethod
     def _project(self, weights: Float[Array, "n c"]) -> Float[Array, "p c"]:

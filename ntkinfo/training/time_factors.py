@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import Array, namespace
+from ntkinfo.core.threads import map_threads
 
 Filter = Callable[[Float[Array, " k"], Float[Array, " s"]], Float[Array, "s k"]]
 
@@ -29,7 +30,7 @@ _LEAST_BLOCK = 32
 # A product's column costs as much as this many multiplications with B more: scaling it and summing it up.
 _COLUMN_COST = 50
 _SAMPLE = 24
-_IMAGE_NUMBERS = 1 << 21
+_IMAGE_NUMBERS = 1 << 20
 _FEW_INPUTS = 16
 
 
@@ -180,15 +181,17 @@ def quadratic_form(
     pairs = xp.asarray((courses[lower] * courses[upper] * np.where(lower == upper, 0.5, 1.0)[:, None]).T)
     by_block = xp is np and inputs.shape[1] >= _FEW_INPUTS
     rank = min(block.rank for block in factors.blocks) if by_block else len(courses)
-    chunk = max(1, max(_IMAGE_NUMBERS, matrix.size // 2) // (matrix.shape[0] * rank))
-    parts = []
-    for start in range(0, inputs.shape[1], chunk):
+    chunk = max(1, max(_IMAGE_NUMBERS, matrix.size // 8) // (matrix.shape[0] * rank))
+
+    def at(start: int) -> Array:
         some = inputs[:, start : start + chunk]
-        if by_block:
-            gram = _block_products(factors, np.asarray(matrix), np.asarray(some))
-        else:
-            gram = _products(factors, matrix, some)
-        parts.append(pairs @ (gram[lower, upper] + gram[upper, lower]))
+        products = _block_products if by_block else _products
+        gram = products(factors, matrix, some)
+        return pairs @ (gram[lower, upper] + gram[upper, lower])
+
+    starts = range(0, inputs.shape[1], chunk)
+    # Half of the work is passes over memory, which the linear algebra library's own threads do not share.
+    parts = map_threads(at, starts) if by_block else [at(start) for start in starts]
     return xp.concatenate(parts, axis=1)
 
 
@@ -201,9 +204,10 @@ def _products(factors: TimeFactors, matrix: Array, inputs: Array) -> Array:
     return xp.moveaxis(xp.matrix_transpose(left) @ xp.moveaxis(image, 2, 0), 0, 2)
 
 
-def _block_products(factors: TimeFactors, matrix: np.ndarray, inputs: np.ndarray) -> np.ndarray:
+def _block_products(factors: TimeFactors, matrix: Array, inputs: Array) -> np.ndarray:
     """Return (K, K, p) whose symmetric part is the quadratic form over the common courses."""
     mix, blocks, ranks = factors.common[0], factors.blocks, factors.ranks
+    matrix, inputs = np.asarray(matrix), np.asarray(inputs)
     # Blocks of high rank come last: a pair of blocks costs the rank of the one that comes first.
     order = sorted(range(len(blocks)), key=lambda index: blocks[index].rank)
     count, columns = inputs.shape[1], []

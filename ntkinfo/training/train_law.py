@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # In units of the largest residual or deviation: outputs this far apart share no digit of probability.
 _WIDE = 1e4
+_STRIP = 512
 
 
 class TrainLaw(OutputLaw):
@@ -96,37 +97,54 @@ class TrainLaw(OutputLaw):
         law, xp = self._distribution, self._xp
         with float64():
             if labels is not None:
-                return quadratic_form(law.filter_factors, labels, law.eigenvalues[:, None] * self._vectors.T)
-            scale = xp.exp(self._log_scale)[:, None]
-            matrix = self._vectors.T * law.prior[:, None] if law.prior.ndim == 1 else law.prior @ self._vectors.T
-            chosen = self._moving
-            weights = (matrix * self._vectors.T)[chosen]
-            crossed = self._factors.linear(xp.ones((weights.shape[0], 1)), weights).at(slice(None))[:, :, 0]
-            total = xp.sum(weights, axis=0)[None, :] - 2 * scale * crossed + scale**2 * self._scaled_variance
+                values = law.eigenvalues[:, None] * self._vectors.T
+                return quadratic_form(law.filter_factors, labels, values).__getitem__
+            start, form = self._crossed
             # Before the first step nothing is learned; the three terms would cancel to rounding only.
             begun = law.summed.filter(law.eigenvalues[-1:], law.internal_times) != 0
-            return xp.where(begun, xp.maximum(total, 0.0), 0.0)
 
-    def label_noise_variance(self):
+        def at(chosen: slice) -> Float[Array, "t p"]:
+            with float64():
+                scale = xp.exp(self._log_scale[chosen])[:, None]
+                total = start[None, :] - 2 * scale * form.at(chosen)[:, :, 0]
+                total = total + scale**2 * self._scaled_variance[chosen]
+                return xp.where(begun[chosen], xp.maximum(total, 0.0), 0.0)
+
+        return at
+
+    @cached_property
+    def _crossed(self) -> tuple[Float[Array, " p"], LinearForm]:
+        """Σ_j U_ij (BUᵀ)_ji, and the linear form Σ_j r_j U_ij (BUᵀ)_ji of the residuals; by strips of inputs."""
+        law, xp, rows = self._distribution, self._xp, self._vectors.T
+        starts, forms = [], []
+        for begin in range(0, self.n_inputs, _STRIP):
+            some = rows[:, begin : begin + _STRIP]
+            weights = some * (law.prior[:, None] * some if law.prior.ndim == 1 else law.prior @ some)
+            weights = weights[self._moving]
+            starts.append(xp.sum(weights, axis=0))
+            forms.append(self._factors.linear(xp.ones((weights.shape[0], 1)), weights))
+        parts = xp.concatenate([form.parts for form in forms], axis=2)
+        return xp.concatenate(starts), LinearForm(parts, forms[0].courses)
+
+    def label_noise_variance(self, chosen: slice):
         """Variance of the mean over targets from N(0, I)."""
         law = self._distribution
         with float64():
-            trained = law.eigenvalues[None, :] * law.summed.filter(law.eigenvalues, law.internal_times)
+            trained = law.eigenvalues[None, :] * law.summed.filter(law.eigenvalues, law.internal_times[chosen])
             return trained**2 @ self._vectors.T**2
 
-    @property
-    def log_variance_error(self):
+    def log_variance_error_at(self, chosen: slice):
         """As in `OutputLaw`, from the scaled form where nothing but decaying residuals carries variance."""
-        xp, form = self._xp, self._scaled_variance
+        xp, form = self._xp, self._scaled_variance[chosen]
         if self._distribution.summed.is_noisy:
-            return super().log_variance_error
+            return super().log_variance_error_at(chosen)
         with float64():
-            error = self._scaled_variance_error + ROUNDING * self.initial_variance[None, :]
+            error = self._scaled_error_at(chosen) + ROUNDING * self.initial_variance[None, :]
             relative = xp.where(form > 0, error / xp.where(form > 0, form, 1.0), 0.0)
             # The slowest decay is as exact as its eigenvalue, whose error is relative to the largest.
             values = self._distribution.eigenvalues
             slowest = values[self._moving][0]
-            drift = xp.abs(self._log_scale) * ROUNDING * (values[-1] / xp.where(slowest > 0, slowest, 1.0))
+            drift = xp.abs(self._log_scale[chosen]) * ROUNDING * (values[-1] / xp.where(slowest > 0, slowest, 1.0))
             return relative + drift[:, None]
 
     def _unclipped(self):
@@ -163,18 +181,24 @@ class TrainLaw(OutputLaw):
         chosen = self._moving
         return self._vectors[:, chosen] @ self._distribution.targets[chosen]
 
-    def _variance_error(self):
-        return self._scaled_variance_error * self._xp.exp(2 * self._log_scale)[:, None]
+    def variance_error_at(self, chosen: slice) -> Float[Array, "t p"]:
+        """As in `OutputLaw`."""
+        with float64():
+            return self._scaled_error_at(chosen) * self._xp.exp(2 * self._log_scale[chosen])[:, None]
 
-    @property
-    def _scaled_variance_error(self):
-        xp = self._xp
-        law = self._distribution
-        if law.prior.ndim == 1:
-            return xp.zeros_like(self._scaled_variance)
+    def _scaled_error_at(self, chosen: slice) -> Float[Array, "t p"]:
+        xp, form = self._xp, self._scaled_variance[chosen]
+        if self._distribution.prior.ndim == 1:
+            return xp.zeros_like(form)
+        reach = self._deviations[None, :]
+        return 2 * xp.sqrt(xp.maximum(form, 0.0)) * reach + reach**2
+
+    @cached_property
+    def _deviations(self) -> Float[Array, " p"]:
+        """What the deviations of the factored residuals can do to each output along the prior."""
+        law, xp = self._distribution, self._xp
         spread = self._factors.error * xp.sqrt(xp.maximum(law.prior_variance[self._moving], 0.0))
-        reach = (spread @ xp.abs(self._vectors.T[self._moving]))[None, :]
-        return 2 * xp.sqrt(xp.maximum(self._scaled_variance, 0.0)) * reach + reach**2
+        return spread @ xp.abs(self._vectors.T[self._moving])
 
     def _covariance(self, time):
         law, xp = self._distribution, self._xp
