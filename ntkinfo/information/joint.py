@@ -71,6 +71,8 @@ def information_joint(
         NotDefiniteError: a covariance is singular to rounding: inputs repeat, or nearly so for this network.
         ValueError: the kernels among the inputs cannot be computed, or a labels' covariance that does not fit.
 
+    Fails to state the whole error for a given covariance of the labels with a condition number near 1e16: the rounding
+    of its rotation into the eigenbasis is not part of it.
     Source: theory §4; the bound: Shwartz-Ziv & Alemi 2019.
     """
     distribution = law.distribution

@@ -155,7 +155,9 @@ def sample_information(
     Returns:
         The averages with standard errors computed from pairs, within components.
 
-    Fails when the variances span more than about 1e280 (overflow).
+    Fails when the variances span more than about 1e280 (overflow). Standard errors are too small where rare draws carry
+    the average: few draws a component with some components nearly separated and others overlapping, or weights so small
+    that their components' overlaps are hardly met.
     Source: theory §3 (b); Poole et al. 2019, "On variational bounds of mutual information", multi-sample bounds; Neyman
     1934 for the allocation.
     """

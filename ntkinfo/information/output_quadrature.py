@@ -10,8 +10,8 @@ from ntkinfo.information import mixture_quadrature_plane as plane
 from ntkinfo.information.mixture_quadrature import entropy_quadrature
 
 CHEAP = 200_000  # cells, about half a second
-# Densities that Monte Carlo evaluates in the time that one cell takes: the median of ten measurements on two cores,
-# with 100 to 3000 inputs and deviations of 0.003 to 0.5 of the means' spread (340 to 1700, narrow to wide components).
+# Densities that Monte Carlo evaluates in the time that one cell takes: about the middle of ten measurements on two
+# cores, with 100 to 3000 inputs and deviations of 0.003 to 0.5 of the means' spread (340 to 1700, narrow to wide).
 PAIRS_OF_ONE_CELL = 850
 
 

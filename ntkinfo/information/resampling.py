@@ -49,7 +49,8 @@ class ResampledInformation:
         corrected: (T,), `average` with the bias of order 1/R removed; its standard error is that of the choice of the
             R sets. Close to the information while that is well below `ceiling`.
         interval: (2, T), 95 % interval about `corrected` (Student's t with R − 1 degrees of freedom). With 20 to 50
-            sets it was found to cover the truth in 87 to 93 % of cases: the estimate is skewed.
+            sets it was found to cover the truth in 80 to 93 % of cases, least for several outputs or correlated inputs:
+            the estimate is skewed.
         ceiling: log R, which no value of `average` can exceed.
         at_ceiling: (T,), where `average` is above 70 % of the ceiling: R is too small there, and `corrected` is no
             more than a larger lower value.
