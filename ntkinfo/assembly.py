@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ntkinfo.config import Config, Finding, Section
+from ntkinfo.config import Config, ModelConfig
+from ntkinfo.config_reading import Finding, Section
 from ntkinfo.core import checks
 from ntkinfo.core.records import Dataset
 from ntkinfo.data import registry
@@ -36,11 +37,12 @@ PROCEDURES: Mapping[str, Callable[..., Procedure]] = {
     "ntk_posterior": ntk_posterior,
 }
 # The default run is small enough for a minute on two cores; every other data set has its own default sizes.
-_SIZES = {"digits": {"n_train": 256, "n_test": 256}}
+Sizes = Mapping[str, Mapping[str, int]]
+DEFAULT_SIZES: Sizes = {"digits": {"n_train": 256, "n_test": 256}}
 _FILES = ("path", "image_file", "label_file", "test_image_file", "test_label_file")
 
 
-def networks(config: Config) -> dict[int | None, Network]:
+def networks(config: ModelConfig) -> dict[int | None, Network]:
     """One network a depth, by its depth; a family without a depth has one network under None.
 
     Raises:
@@ -54,7 +56,7 @@ def networks(config: Config) -> dict[int | None, Network]:
     return {depth: NETWORKS[name](depth=depth, **options) for depth in depths}
 
 
-def procedure(config: Config) -> Procedure:
+def procedure(config: ModelConfig) -> Procedure:
     """The training procedure.
 
     Raises:
@@ -92,15 +94,19 @@ def quantities(config: Config) -> list[str] | None:
     return None if named is None else [_spelling(name, QUANTITIES) for name in named]
 
 
-def load_data(config: Config) -> Dataset:
+def load_data(config: ModelConfig, sizes: Sizes = DEFAULT_SIZES) -> Dataset:
     """The data set, as images where the network needs them.
+
+    Args:
+        config: what was asked for.
+        sizes: by data set, the options that its own defaults leave to the command.
 
     Raises:
         ValueError: what the loader refuses.
         OSError: a file that is not there or cannot be read.
     """
     name = _spelling(config.data.name, registry.ENTRIES)
-    return registry.load(name, **_data_options(config, name))
+    return registry.load(name, **_data_options(config, name, sizes))
 
 
 def resolved(config: Config, data: Dataset, computed: list[str]) -> Config:
@@ -111,26 +117,8 @@ def resolved(config: Config, data: Dataset, computed: list[str]) -> Config:
         data: the data that it led to.
         computed: the quantities that were computed.
     """
-    name = _spelling(config.data.name, registry.ENTRIES)
-    defaults = {o.name: o.default for o in registry.ENTRIES[name].options.values()}
-    options = {**defaults, **_data_options(config, name), "n_train": len(data.x_train), "n_test": len(data.x_test)}
-    options |= {key: str(Path(options[key]).absolute()) for key in _FILES if options.get(key) is not None}
-    built = networks(config)
-    first = next(iter(built.values()))
-    network = {key: getattr(first, key) for key in _parameters(type(first))}
-    training = {key: p.default for key, p in _parameters(PROCEDURES[_procedure_name(config)]).items()}
-    training |= config.training.given() | {"procedure": _procedure_name(config)}
     return Config(
-        data=_section(config.data, {**options, "name": name}),
-        network=_section(
-            config.network,
-            {
-                **network,
-                "name": _spelling(config.network.name, NETWORKS),
-                "depth": [d for d in built if d is not None] or None,
-            },
-        ),
-        training=_section(config.training, training),
+        **resolved_model(config, data),
         times=config.times,
         curves=_section(
             config.curves,
@@ -146,8 +134,35 @@ def resolved(config: Config, data: Dataset, computed: list[str]) -> Config:
     )
 
 
-def cross_checks(config: Config) -> list[Finding]:
-    """What is wrong between the values of a configuration, each right on its own.
+def resolved_model(config: ModelConfig, data: Dataset) -> dict[str, Any]:
+    """The sections data, network and training with every default written out and file names absolute.
+
+    Args:
+        config: what was asked for.
+        data: the data that it led to.
+    """
+    name = _spelling(config.data.name, registry.ENTRIES)
+    defaults = {o.name: o.default for o in registry.ENTRIES[name].options.values()}
+    options = {**defaults, **_data_options(config, name), "n_train": len(data.x_train), "n_test": len(data.x_test)}
+    options |= {key: str(Path(options[key]).absolute()) for key in _FILES if options.get(key) is not None}
+    built = networks(config)
+    first = next(iter(built.values()))
+    network = {key: getattr(first, key) for key in _parameters(type(first))}
+    network |= {
+        "name": _spelling(config.network.name, NETWORKS),
+        "depth": [d for d in built if d is not None] or None,
+    }
+    training = {key: p.default for key, p in _parameters(PROCEDURES[_procedure_name(config)]).items()}
+    training |= config.training.given() | {"procedure": _procedure_name(config)}
+    return {
+        "data": _section(config.data, {**options, "name": name}),
+        "network": _section(config.network, network),
+        "training": _section(config.training, training),
+    }
+
+
+def model_checks(config: ModelConfig) -> list[Finding]:
+    """What is wrong between the values that say which network learns what.
 
     Returns:
         Section, key and what is wrong.
@@ -157,12 +172,19 @@ def cross_checks(config: Config) -> list[Finding]:
         *_family_findings(config.network, "network", "name", NETWORKS, lambda: networks(config)),
         *_depth_findings(config),
         *_family_findings(config.training, "training", "procedure", PROCEDURES, lambda: procedure(config)),
-        *_time_findings(config),
-        *_curve_findings(config),
     ]
 
 
-def _data_findings(config: Config) -> Iterator[Finding]:
+def cross_checks(config: Config) -> list[Finding]:
+    """What is wrong between the values of a configuration, each right on its own.
+
+    Returns:
+        Section, key and what is wrong.
+    """
+    return [*model_checks(config), *_time_findings(config), *_curve_findings(config)]
+
+
+def _data_findings(config: ModelConfig) -> Iterator[Finding]:
     unknown = _unknown("data", config.data.name, registry.ENTRIES)
     if unknown:
         yield "data", "name", unknown
@@ -209,7 +231,7 @@ def _family_findings(
             yield title, _subject(error, given, selector), str(error)
 
 
-def _depth_findings(config: Config) -> Iterator[Finding]:
+def _depth_findings(config: ModelConfig) -> Iterator[Finding]:
     depths = config.network.depth or []
     if len(set(depths)) < len(depths):
         yield "network", "depth", f"depth is {depths}; each depth can be given once"
@@ -240,8 +262,8 @@ def _curve_findings(config: Config) -> Iterator[Finding]:
             yield "curves", "quantities", unknown
 
 
-def _data_options(config: Config, name: str) -> dict[str, Any]:
-    options = {**_SIZES.get(name, {}), **{k: v for k, v in config.data.given().items() if k != "name"}}
+def _data_options(config: ModelConfig, name: str, sizes: Sizes = DEFAULT_SIZES) -> dict[str, Any]:
+    options = {**sizes.get(name, {}), **{k: v for k, v in config.data.given().items() if k != "name"}}
     known = registry.ENTRIES[name].options
     if "images" in known and _spelling(config.network.name, NETWORKS) != "fully_connected":
         options.setdefault("images", True)
@@ -250,7 +272,7 @@ def _data_options(config: Config, name: str) -> dict[str, Any]:
     return options
 
 
-def _procedure_name(config: Config) -> str:
+def _procedure_name(config: ModelConfig) -> str:
     return _spelling(config.training.procedure, PROCEDURES)
 
 

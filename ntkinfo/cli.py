@@ -5,26 +5,68 @@ Heavy modules are imported by the commands that need them, so that help and mist
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import field, fields, make_dataclass
-from typing import Annotated, Any, get_args
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from ntkinfo.config import Flag, Problem, flags, suggestion
+from ntkinfo.cli_flags import flag_class, given_flags, without_unknown_flags
+from ntkinfo.config import Config
+from ntkinfo.config_reading import Problem, Section, flags
+from ntkinfo.running import report
 
-_SECTIONS = {
-    "data": "Data",
-    "network": "Network",
-    "training": "Training",
-    "times": "Times",
-    "curves": "Curves",
-    "output": "Output",
-}
 _FAILED, _INTERRUPTED = 2, 130
+_SWITCHES = """
+Parameters
+----------
+overwrite
+    Replace results that are already in the folder.
+quiet
+    Show neither progress nor summary.
+traceback
+    Show where in the program an error arose.
+"""
+
+
+@dataclass(frozen=True)
+class ConfiguredCommand:
+    """A command whose flags are the keys of its configuration.
+
+    Args:
+        name: what is typed.
+        model: its configuration, from a module that is quick to import.
+        module: where its function is; imported when the command runs.
+        function: called with (path, flags given, problems of the command line, switches); returns the exit code.
+        help: what it does, for `--help`.
+    """
+
+    name: str
+    model: type[Section]
+    module: str
+    function: str
+    help: str
+
+
+COMMANDS = (
+    ConfiguredCommand(
+        "curves",
+        Config,
+        "ntkinfo.runs",
+        "run_curves",
+        """Compute information curves over training time and write curves.nc, a figure and config.toml into a folder.
+
+Without arguments: the handwritten digits, one-hot targets, three hidden erf layers, 200 times over eight
+decades and infinity. Results that are already in the folder are kept unless --overwrite is given. Ctrl-C
+writes what is finished. With --certify the exit code is 3 where values disagree with their second route.
+""",
+    ),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
     console = Console(stderr=True)
-    words, problems = _without_unknown_flags(list(arguments))
+    words, problems = without_unknown_flags(list(arguments), {command.name: command.model for command in COMMANDS})
     app = _application(problems)
     try:
         code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
@@ -55,19 +97,6 @@ def run(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def report(console: Console, problems: Sequence[Problem]) -> None:
-    """Print everything that is wrong, a line each, with its place first."""
-    for problem in problems:
-        place = f"{problem.place}: " if problem.place else ""
-        console.print(f"[bold red]error:[/] {_plain(place)}{_plain(problem.text)}", highlight=False, soft_wrap=True)
-
-
-def _plain(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
-
-
 def _application(problems: Sequence[Problem]) -> App:
     app = App(
         name="ntkinfo",
@@ -76,12 +105,21 @@ def _application(problems: Sequence[Problem]) -> App:
         suppress_keyboard_interrupt=False,
         help_epilogue="Start with `ntkinfo curves`: information curves of the handwritten digits within a minute.",
     )
-    # Evaluated here because the class of flags is made from the configuration's sections.
-    flag_class: Any = _flag_class()
-    nothing = flag_class()
+    for command in COMMANDS:
+        app.command(_configured(command, problems), name=command.name, help_epilogue="")
+    app.command(data, help_epilogue="")
+    app.command(doctor, help_epilogue="")
+    return app
 
-    def curves(
-        config: Annotated[str | None, Parameter(help="TOML file; flags override it.", name="config")] = None,
+
+def _configured(command: ConfiguredCommand, problems: Sequence[Problem]) -> Callable[..., int]:
+    """The function that cyclopts calls for a command whose flags are the keys of its configuration."""
+    # Evaluated here because the class of flags is made from the configuration's sections.
+    made: Any = flag_class(command.model)
+    nothing = made()
+
+    def call(
+        config: str | None = None,
         /,
         *,
         given: Any = nothing,
@@ -89,38 +127,22 @@ def _application(problems: Sequence[Problem]) -> App:
         quiet: bool = False,
         traceback: bool = False,
     ) -> int:
-        """Compute information curves over training time and write curves.nc, a figure and config.toml into a folder.
+        from ntkinfo.running import Switches
 
-        Without arguments: the handwritten digits, one-hot targets, three hidden erf layers, 200 times over eight
-        decades and infinity. Results that are already in the folder are kept unless --overwrite is given. Ctrl-C
-        writes what is finished. With --certify the exit code is 3 where values disagree with their second route.
+        run = getattr(importlib.import_module(command.module), command.function)
+        return run(config, given_flags(command.model, given), problems, Switches(overwrite, quiet, traceback))
 
-        Parameters
-        ----------
-        overwrite
-            Replace results that are already in the folder.
-        quiet
-            Show neither progress nor summary.
-        traceback
-            Show where in the program an error arose.
-        """
-        from ntkinfo.runs import Switches, run_curves
-
-        return run_curves(config, _given(given), problems, Switches(overwrite, quiet, traceback))
-
-    curves.__annotations__.update(
-        given=Annotated[flag_class, Parameter(name="*")],
+    call.__name__, call.__doc__ = command.name, f"{command.help}\n{_SWITCHES}"
+    call.__annotations__.update(
+        given=Annotated[made, Parameter(name="*")],
         config=Annotated[str | None, Parameter(help="TOML file; flags override it.")],
         **{
             key: Annotated[bool, Parameter(negative="", show_default=False)]
             for key in ("overwrite", "quiet", "traceback")
         },
     )
-    curves.__annotations__["return"] = int
-    app.command(curves, help_epilogue="")
-    app.command(data, help_epilogue="")
-    app.command(doctor, help_epilogue="")
-    return app
+    call.__annotations__["return"] = int
+    return call
 
 
 def data(name: str | None = None, /) -> int:
@@ -138,7 +160,7 @@ def data(name: str | None = None, /) -> int:
     if name is None:
         table = _table("data set", "what it is")
         for key, entry in registry.ENTRIES.items():
-            table.add_row(key, _plain(entry.meaning))
+            table.add_row(key, escape(entry.meaning))
         console.print(table)
         console.print("\nOptions of one: ntkinfo data NAME")
         return 0
@@ -148,10 +170,10 @@ def data(name: str | None = None, /) -> int:
         report(Console(stderr=True), [Problem("", str(error))])
         return _FAILED
     table = _table("flag", "default", "meaning")
-    by_key = {flag.key: flag for flag in flags().values() if flag.section == "data"}
+    by_key = {flag.key: flag for flag in flags(Config).values() if flag.section == "data"}
     for option in registry.ENTRIES[name].options.values():
         default = "(needed)" if option.required else "" if option.default in (None, ()) else str(option.default)
-        table.add_row(by_key[option.name].name, default, _plain(option.meaning))
+        table.add_row(by_key[option.name].name, default, escape(option.meaning))
     console.print(table)
     return 0
 
@@ -166,7 +188,7 @@ def doctor() -> int:
     colours = {"ok": "green", "failed": "red"}
     for finding in findings:
         state = f"[{colours.get(finding.state, 'yellow')}]{finding.state}[/]"
-        table.add_row(finding.name, state, _plain(finding.text))
+        table.add_row(finding.name, state, escape(finding.text))
     Console().print(table)
     return int(any(finding.state == "failed" for finding in findings))
 
@@ -182,80 +204,3 @@ def _version() -> str:
     from importlib.metadata import version
 
     return version("ntkinfo")
-
-
-def _flag_class() -> type:
-    """A data class with one field a flag, grouped by section, every value as text."""
-    groups = {key: Group(title, sort_key=order) for order, (key, title) in enumerate(_SECTIONS.items(), start=1)}
-    made = make_dataclass(
-        "Flags",
-        [
-            (_field_name(flag), Annotated[_shape(flag), _parameter(flag, groups[flag.section])], field(default=None))
-            for flag in flags().values()
-        ],
-        frozen=True,
-    )
-    # cyclopts takes classes of the module `types`, where make_dataclass puts them, for values instead of groups.
-    made.__module__ = __name__
-    return made
-
-
-def _field_name(flag: Flag) -> str:
-    return f"{flag.section}__{flag.key}"
-
-
-def _shape(flag: Flag) -> Any:
-    kind = _kind(flag)
-    return bool | None if kind is bool else list[str] | None if kind is list else str | None
-
-
-def _kind(flag: Flag) -> type:
-    annotations = [flag.annotation, *get_args(flag.annotation)]
-    inner = [get_args(a)[0] if hasattr(a, "__metadata__") else a for a in annotations]
-    if any(a is bool for a in inner):
-        return bool
-    return list if any(getattr(a, "__origin__", None) is list for a in inner) else str
-
-
-def _parameter(flag: Flag, group: Group) -> Parameter:
-    default = "" if flag.default is None else f" [default: {_shown(flag.default)}]"
-    options: dict[str, Any] = {} if _kind(flag) is bool else {"negative": ""}
-    if _kind(flag) is list:
-        options["consume_multiple"] = True
-    return Parameter(name=flag.name, help=flag.meaning + default, group=group, show_default=False, **options)
-
-
-def _shown(default: Any) -> str:
-    if isinstance(default, bool):
-        return "yes" if default else "no"
-    return ", ".join(default) if isinstance(default, list) else str(default)
-
-
-def _given(values: Any) -> Mapping[str, Any]:
-    """Flags that were given, by flag name."""
-    by_field = {_field_name(flag): flag.name for flag in flags().values()}
-    return {by_field[f.name]: getattr(values, f.name) for f in fields(values) if getattr(values, f.name) is not None}
-
-
-def _without_unknown_flags(words: list[str]) -> tuple[list[str], list[Problem]]:
-    """The words of `ntkinfo curves` without flags that do not exist, so that the rest can be checked as well."""
-    if not words or words[0] != "curves":
-        return words, []
-    known = {flag.name: _kind(flag) for flag in flags().values()}
-    known |= {f"--no-{name[2:]}": bool for name, kind in list(known.items()) if kind is bool}
-    known |= dict.fromkeys(("--overwrite", "--quiet", "--traceback", "--help", "--version"), bool)
-    kept, problems, skipping = words[:1], [], False
-    for word in words[1:]:
-        name = word.split("=")[0]
-        if name.startswith("--") and name != "--":
-            skipping = name not in known
-            if skipping:
-                problems.append(
-                    Problem(name, f"unknown flag{suggestion(name, known) or '; see ntkinfo curves --help'}")
-                )
-                continue
-        elif skipping:
-            skipping = False
-            continue
-        kept.append(word)
-    return kept, problems

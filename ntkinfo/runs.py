@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from ntkinfo import assembly
-from ntkinfo.cli import report
-from ntkinfo.config import Config, ConfigError, Problem, dump_config, load_config
+from ntkinfo.config import Config
+from ntkinfo.config_reading import Problem, dump_config
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Dataset
 from ntkinfo.information import curves as information
@@ -30,24 +27,7 @@ from ntkinfo.report.progress import ConsoleProgress, Interruptible
 from ntkinfo.report.results import ResultsFolder
 from ntkinfo.report.series import panels
 from ntkinfo.report.summary import print_summary
-
-DONE, FAILED, NOT_CERTIFIED, INTERRUPTED = 0, 2, 3, 130
-_PIPE_WIDTH = 130
-
-
-@dataclass(frozen=True)
-class Switches:
-    """What only the command line says.
-
-    Args:
-        overwrite: replace results that are already in the folder.
-        quiet: show neither progress nor summary.
-        traceback: let errors through with their traceback.
-    """
-
-    overwrite: bool = False
-    quiet: bool = False
-    traceback: bool = False
+from ntkinfo.running import DONE, INTERRUPTED, NOT_CERTIFIED, Job, Switches, refuse_to_replace, run_job
 
 
 def run_curves(path: str | None, given: Mapping[str, Any], problems: Sequence[Problem], switches: Switches) -> int:
@@ -63,23 +43,7 @@ def run_curves(path: str | None, given: Mapping[str, Any], problems: Sequence[Pr
         The exit code: 0 when done, 2 for bad input, 3 where values disagree with their second route, 130 when
         interrupted.
     """
-    # A pipe or a file has no width of its own; the table must not be cut there.
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    messages, output = Console(stderr=True), Console(quiet=switches.quiet, width=width)
-    try:
-        config = _load(path, given, problems)
-    except ConfigError as error:
-        report(messages, error.problems)
-        return FAILED
-    try:
-        with warnings.catch_warnings():
-            _show_warnings_on(messages)
-            return _run(config, switches, messages, output)
-    except (ValueError, OSError, MemoryError) as error:
-        if switches.traceback:
-            raise
-        report(messages, [Problem("", str(error) or type(error).__name__)])
-        return FAILED
+    return run_job(Job(Config, assembly.cross_checks, _run), path, given, problems, switches)
 
 
 def _print_notes(output: Console, curves: xr.Dataset) -> None:
@@ -90,16 +54,6 @@ def _print_notes(output: Console, curves: xr.Dataset) -> None:
         texts = json.loads(given) if given.startswith("[") else [given]
         for text in dict.fromkeys(note for each in texts for note in each.split("; ") if note):
             output.print(f"note: {escape(text)}", soft_wrap=True)
-
-
-def _load(path: str | None, given: Mapping[str, Any], problems: Sequence[Problem]) -> Config:
-    try:
-        config = load_config(path, given, assembly.cross_checks)
-    except ConfigError as error:
-        raise ConfigError([*problems, *error.problems]) from None
-    if problems:
-        raise ConfigError(problems)
-    return config
 
 
 def _run(config: Config, switches: Switches, messages: Console, output: Console) -> int:
@@ -228,12 +182,7 @@ def _certificate_text(curves: xr.Dataset) -> str:
 
 def _refuse_to_replace(folder: Path, config: Config, switches: Switches) -> None:
     names = ["curves.nc", "config.toml", "certificate.json", *(f"curves.{suffix}" for suffix in config.output.formats)]
-    there = [name for name in names if (folder / name).exists()]
-    if there and not switches.overwrite:
-        raise ValueError(
-            f"{folder} holds results already ({', '.join(there)}); add --overwrite to replace them, "
-            "or name another folder with --out"
-        )
+    refuse_to_replace(folder, names, switches)
 
 
 def _describe(output: Console, config: Config, data: Dataset) -> None:
@@ -268,10 +217,3 @@ def _missing(curves: xr.Dataset, config: Config) -> str:
     if config.curves.certify and len(certificates_of(curves)) < max(curves.sizes.get("depth", 1), 1):
         parts.append("the certificate")
     return "; ".join(parts) or "values that are NaN in curves.nc"
-
-
-def _show_warnings_on(console: Console) -> None:
-    def show(message, category, filename, lineno, file=None, line=None):
-        console.print(f"[yellow]warning:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
-
-    warnings.showwarning = show

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ntkinfo.assembly import cross_checks
-from ntkinfo.config import Config, ConfigError, dump_config, flags, load_config
+from ntkinfo.config import Config
+from ntkinfo.config_reading import ConfigError, dump_config, flags, load_config
 from ntkinfo.config_places import key_lines, line_of
 from ntkinfo.data import registry
 
@@ -17,12 +18,12 @@ def problems(tmp_path, text, given=None):
     path = tmp_path / "run.toml"
     path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        load_config(path, given, cross_checks)
+        load_config(Config, path, given, cross_checks)
     return [(p.place.removeprefix(f"{path}:"), p.text) for p in caught.value.problems]
 
 
 def test_defaults_are_right_and_every_data_option_is_a_key_and_a_flag():
-    assert load_config(None, {}, cross_checks) == Config()
+    assert load_config(Config, None, {}, cross_checks) == Config()
     keys = set(Config().data.__class__.model_fields)
     options = {option for options in registry.describe().values() for option in options}
     assert options <= keys
@@ -31,7 +32,7 @@ def test_defaults_are_right_and_every_data_option_is_a_key_and_a_flag():
 
 def test_no_two_keys_share_a_flag():
     count = sum(len(section.annotation.model_fields) for section in Config.model_fields.values())
-    assert len(flags()) == count
+    assert len(flags(Config)) == count
 
 
 def test_every_error_is_reported_at_once_with_its_line(tmp_path):
@@ -128,12 +129,12 @@ def test_each_error_has_its_line_and_its_remedy(tmp_path, text, place, message):
 
 def test_missing_and_unreadable_files(tmp_path):
     with pytest.raises(ConfigError, match="no such configuration file"):
-        load_config(tmp_path / "none.toml")
+        load_config(Config, tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="cannot be read"):
-        load_config(tmp_path)
+        load_config(Config, tmp_path)
     (tmp_path / "latin.toml").write_bytes(b"[data]\nname = '\xe9'\n")
     with pytest.raises(ConfigError, match="UTF-8"):
-        load_config(tmp_path / "latin.toml")
+        load_config(Config, tmp_path / "latin.toml")
 
 
 def test_flags_override_the_file_and_are_read_as_their_type(tmp_path):
@@ -141,7 +142,7 @@ def test_flags_override_the_file_and_are_read_as_their_type(tmp_path):
     path.write_text("[network]\ndepth = 2\nw_std = 1.0\n[data]\nclasses = ['1', '2']\n")
     given = {"--w-std": "2e0", "--depth": ["1,2", "5"], "--no-infinity": None, "--n-train": "64", "--classes": ["3,8"]}
     given.pop("--no-infinity")
-    config = load_config(path, {**given, "--infinity": False, "--data": "digits"}, cross_checks)
+    config = load_config(Config, path, {**given, "--infinity": False, "--data": "digits"}, cross_checks)
     assert config.network.depth == [1, 2, 5]
     assert config.network.w_std == 2.0
     assert config.data.n_train == 64
@@ -150,7 +151,7 @@ def test_flags_override_the_file_and_are_read_as_their_type(tmp_path):
 
 
 def test_hyphens_and_underscores_are_the_same_in_names(tmp_path):
-    config = load_config(None, {"--procedure": "gradient-flow", "--network": "fully-connected"}, cross_checks)
+    config = load_config(Config, None, {"--procedure": "gradient-flow", "--network": "fully-connected"}, cross_checks)
     assert config.training.procedure == "gradient-flow"
 
 
@@ -163,9 +164,9 @@ def test_written_configuration_reads_back_equal(tmp_path):
         "--bits": True,
         "--quantities": ["loss_mean"],
     }
-    config = load_config(None, given, cross_checks)
+    config = load_config(Config, None, given, cross_checks)
     (tmp_path / "again.toml").write_text(dump_config(config), encoding="utf-8")
-    assert load_config(tmp_path / "again.toml", {}, cross_checks) == config
+    assert load_config(Config, tmp_path / "again.toml", {}, cross_checks) == config
 
 
 @settings(max_examples=200, deadline=None)

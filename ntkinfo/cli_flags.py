@@ -1,0 +1,97 @@
+"""The flags of a command, made from its configuration: one for every key of every section."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field, fields, make_dataclass
+from typing import Annotated, Any, get_args
+
+from cyclopts import Group, Parameter
+
+from ntkinfo.config_reading import Flag, Problem, Section, flags, suggestion
+
+
+def titles(model: type[Section]) -> dict[str, str]:
+    """The heading of every section in the help, in order."""
+    return {section: section.replace("_", " ").capitalize() for section in model.model_fields}
+
+
+def flag_class(model: type[Section]) -> type:
+    """A data class with one field a flag of a configuration, grouped by section, every value as text."""
+    groups = {key: Group(title, sort_key=order) for order, (key, title) in enumerate(titles(model).items(), start=1)}
+    made = make_dataclass(
+        "Flags",
+        [
+            (_field_name(flag), Annotated[_shape(flag), _parameter(flag, groups[flag.section])], field(default=None))
+            for flag in flags(model).values()
+        ],
+        frozen=True,
+    )
+    # cyclopts takes classes of the module `types`, where make_dataclass puts them, for values instead of groups.
+    made.__module__ = __name__
+    return made
+
+
+def _field_name(flag: Flag) -> str:
+    return f"{flag.section}__{flag.key}"
+
+
+def _shape(flag: Flag) -> Any:
+    kind = _kind(flag)
+    return bool | None if kind is bool else list[str] | None if kind is list else str | None
+
+
+def _kind(flag: Flag) -> type:
+    annotations = [flag.annotation, *get_args(flag.annotation)]
+    inner = [get_args(a)[0] if hasattr(a, "__metadata__") else a for a in annotations]
+    if any(a is bool for a in inner):
+        return bool
+    return list if any(getattr(a, "__origin__", None) is list for a in inner) else str
+
+
+def _parameter(flag: Flag, group: Group) -> Parameter:
+    default = "" if flag.default is None else f" [default: {_shown(flag.default)}]"
+    options: dict[str, Any] = {} if _kind(flag) is bool else {"negative": ""}
+    if _kind(flag) is list:
+        options["consume_multiple"] = True
+    return Parameter(name=flag.name, help=flag.meaning + default, group=group, show_default=False, **options)
+
+
+def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        return "yes" if default else "no"
+    return ", ".join(default) if isinstance(default, list) else str(default)
+
+
+def given_flags(model: type[Section], values: Any) -> Mapping[str, Any]:
+    """Flags that were given, by flag name."""
+    by_field = {_field_name(flag): flag.name for flag in flags(model).values()}
+    return {by_field[f.name]: getattr(values, f.name) for f in fields(values) if getattr(values, f.name) is not None}
+
+
+def without_unknown_flags(words: list[str], models: Mapping[str, type[Section]]) -> tuple[list[str], list[Problem]]:
+    """The words of a configured command without flags that do not exist, so that the rest can be checked as well.
+
+    Args:
+        words: what was typed, the command first.
+        models: the configuration of every such command.
+    """
+    if not words or words[0] not in models:
+        return words, []
+    known = {flag.name: _kind(flag) for flag in flags(models[words[0]]).values()}
+    known |= {f"--no-{name[2:]}": bool for name, kind in list(known.items()) if kind is bool}
+    known |= dict.fromkeys(("--overwrite", "--quiet", "--traceback", "--help", "--version"), bool)
+    kept, problems, skipping = words[:1], [], False
+    for word in words[1:]:
+        name = word.split("=")[0]
+        if name.startswith("--") and name != "--":
+            skipping = name not in known
+            if skipping:
+                advice = suggestion(name, known) or f"; see ntkinfo {words[0]} --help"
+                problems.append(Problem(name, f"unknown flag{advice}"))
+                continue
+        elif skipping:
+            skipping = False
+            continue
+        kept.append(word)
+    return kept, problems

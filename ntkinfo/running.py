@@ -1,0 +1,116 @@
+"""What every configured command shares: reading its configuration, saying what is wrong, and the exit code."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic
+
+from rich.console import Console
+from rich.markup import escape
+
+from ntkinfo.config_reading import ConfigError, Configuration, Finding, Problem, load_config
+
+DONE, FAILED, NOT_CERTIFIED, INTERRUPTED = 0, 2, 3, 130
+_PIPE_WIDTH = 130
+
+
+@dataclass(frozen=True)
+class Switches:
+    """What only the command line says.
+
+    Args:
+        overwrite: replace results that are already in the folder.
+        quiet: show neither progress nor summary.
+        traceback: let errors through with their traceback.
+    """
+
+    overwrite: bool = False
+    quiet: bool = False
+    traceback: bool = False
+
+
+@dataclass(frozen=True)
+class Job(Generic[Configuration]):
+    """A command that a configuration describes.
+
+    Args:
+        model: the sections of its configuration.
+        check: looks at a configuration whose values are each right; returns (section, key, what is wrong).
+        work: does it, given configuration, switches, console of messages and console of results; returns the exit code.
+    """
+
+    model: type[Configuration]
+    check: Callable[[Configuration], Iterable[Finding]]
+    work: Callable[[Configuration, Switches, Console, Console], int]
+
+
+def run_job(
+    job: Job, path: str | None, given: Mapping[str, Any], problems: Sequence[Problem], switches: Switches
+) -> int:
+    """Read the configuration of a command from a TOML file and flags, and do its work.
+
+    Args:
+        job: the command.
+        path: a TOML file, or None.
+        given: values of flags by flag name.
+        problems: what is wrong with the command line itself.
+        switches: what only the command line says.
+
+    Returns:
+        The exit code: 2 for bad input, else what the work returns.
+    """
+    # A pipe or a file has no width of its own; the table must not be cut there.
+    width = None if sys.stdout.isatty() else _PIPE_WIDTH
+    messages, output = Console(stderr=True), Console(quiet=switches.quiet, width=width)
+    try:
+        config = _load(job, path, given, problems)
+    except ConfigError as error:
+        report(messages, error.problems)
+        return FAILED
+    try:
+        with warnings.catch_warnings():
+            _show_warnings_on(messages)
+            return job.work(config, switches, messages, output)
+    except (ValueError, OSError, MemoryError) as error:
+        if switches.traceback:
+            raise
+        report(messages, [Problem("", str(error) or type(error).__name__)])
+        return FAILED
+
+
+def report(console: Console, problems: Sequence[Problem]) -> None:
+    """Print everything that is wrong, a line each, with its place first."""
+    for problem in problems:
+        place = f"{problem.place}: " if problem.place else ""
+        console.print(f"[bold red]error:[/] {escape(place)}{escape(problem.text)}", highlight=False, soft_wrap=True)
+
+
+def refuse_to_replace(folder: Path, names: Iterable[str], switches: Switches) -> None:
+    """Raise ValueError where a folder holds results of these names and may not lose them."""
+    there = [name for name in names if (folder / name).exists()]
+    if there and not switches.overwrite:
+        raise ValueError(
+            f"{folder} holds results already ({', '.join(there)}); add --overwrite to replace them, "
+            "or name another folder with --out"
+        )
+
+
+def _load(job: Job, path: str | None, given: Mapping[str, Any], problems: Sequence[Problem]) -> Any:
+    try:
+        config = load_config(job.model, path, given, job.check)
+    except ConfigError as error:
+        raise ConfigError([*problems, *error.problems]) from None
+    if problems:
+        raise ConfigError(problems)
+    return config
+
+
+def _show_warnings_on(console: Console) -> None:
+    def show(message, category, filename, lineno, file=None, line=None):
+        console.print(f"[yellow]warning:[/] {escape(str(message))}", highlight=False, soft_wrap=True)
+
+    warnings.showwarning = show
