@@ -22,10 +22,11 @@ from ntkinfo.information.certificate import Certificate
 from ntkinfo.information.curve_methods import harmonised
 from ntkinfo.information.quantities import by_default
 from ntkinfo.report.certificate import print_certificate
-from ntkinfo.report.figures import curves_figure, save_figure
+from ntkinfo.report.figures import curves_figure
 from ntkinfo.report.progress import ConsoleProgress, Interruptible
 from ntkinfo.report.results import ResultsFolder
 from ntkinfo.report.series import panels
+from ntkinfo.report.style import save_figure
 from ntkinfo.report.summary import print_summary
 from ntkinfo.running import DONE, INTERRUPTED, NOT_CERTIFIED, Job, Switches, refuse_to_replace, run_job
 

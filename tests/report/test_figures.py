@@ -9,8 +9,9 @@ import pytest
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from ntkinfo.report.figures import curves_figure, save_figure
+from ntkinfo.report.figures import curves_figure
 from ntkinfo.report.series import NAMES
+from ntkinfo.report.style import save_figure
 
 TIMES = np.append(np.geomspace(1e-2, 1e6, 17), np.inf)
 SPLIT = ["train", "test"]

@@ -7,9 +7,10 @@ from matplotlib.colors import to_hex
 
 from ntkinfo.bottleneck.gaussian import GaussianBottleneck
 from ntkinfo.information.plane_records import PlaneTrajectory
-from ntkinfo.report.figures import plane_figure, save_figure
+from ntkinfo.report.figures import plane_figure
 from ntkinfo.report.plane_series import plane
 from ntkinfo.report.series import COLOURS
+from ntkinfo.report.style import save_figure
 
 BOTTLENECK = GaussianBottleneck(np.eye(1), np.eye(1), np.array([[0.9]]))
 TIMES = np.concatenate([[0.0], np.geomspace(1e-2, 1e2, 13), [np.inf]])
