@@ -1,0 +1,215 @@
+"""Bins for activations: each scheme turns real activations into whole numbers, clips visibly and never wraps around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ntkinfo.core import checks
+from ntkinfo.core.arrays import Array, to_numpy
+
+SCOPES = ("unit", "layer")
+_LARGEST_CODE = 2.0**62
+
+
+@dataclass(frozen=True)
+class Codes:
+    """Activations as bin numbers.
+
+    Args:
+        values: bin of each unit at each row, (m, d), from 0.
+        clipped: how many activations lay outside the bins and were counted into the first or the last one.
+    """
+
+    values: Int[np.ndarray, "m d"]
+    clipped: int = 0
+
+
+@runtime_checkable
+class Binning(Protocol):
+    """What every scheme of bins can do."""
+
+    def codes(self, activations: Float[np.ndarray, "m d"]) -> Codes:
+        """Bin numbers of a layer's activations at m rows."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class FixedBins:
+    """Bins between given edges: bin k is [edge k, edge k+1), the last bin holds its upper edge too.
+
+    Values below the first edge are counted into the first bin and values above the last edge into the last; the number
+    of such values is part of the result.
+
+    Args:
+        edges: (b + 1,) for all units, or (d, b + 1) for each unit its own; none falls, b at least 1.
+
+    Raises:
+        ValueError: fewer than two edges, edges that fall, NaN or infinity.
+    """
+
+    edges: Float[np.ndarray, ...]
+
+    def __post_init__(self):
+        edges = np.asarray(self.edges, dtype=np.float64)
+        if edges.ndim not in (1, 2) or edges.size == 0 or edges.shape[-1] < 2:
+            raise ValueError(f"edges has shape {edges.shape}; it must be (bins + 1,) or (units, bins + 1)")
+        checks.finite("edges", edges)
+        if np.any(np.diff(edges, axis=-1) < 0):
+            raise ValueError("edges fall somewhere; give them in rising order")
+        object.__setattr__(self, "edges", edges)
+
+    @property
+    def bins(self) -> int:
+        """The number of bins of a unit."""
+        return self.edges.shape[-1] - 1
+
+    def codes(self, activations: Float[np.ndarray, "m d"]) -> Codes:
+        """Bin numbers of a layer's activations at m rows."""
+        units, edges = activations.shape[1], self.edges
+        if edges.ndim == 2 and len(edges) != units:
+            raise ValueError(f"edges are for {len(edges)} units and the activations have {units}; give one row a unit")
+        lowest, highest = np.atleast_2d(edges)[:, 0], np.atleast_2d(edges)[:, -1]
+        clipped = int(np.sum(activations < lowest[None, :]) + np.sum(activations > highest[None, :]))
+        if edges.ndim == 1:
+            found = np.searchsorted(edges[1:-1], activations, side="right")
+        else:
+            columns = [np.searchsorted(row[1:-1], activations[:, k], side="right") for k, row in enumerate(edges)]
+            found = np.stack(columns, axis=1)
+        return Codes(found.astype(np.int64), clipped)
+
+
+@dataclass(frozen=True)
+class RangeBins:
+    """Equally wide bins over the range that the activations have.
+
+    Args:
+        bins: how many.
+        scope: "unit" for the range of each unit, "layer" for one range over all units.
+
+    Raises:
+        ValueError, TypeError: a number of bins below 1, an unknown scope.
+    """
+
+    bins: int = 30
+    scope: str = "unit"
+
+    def __post_init__(self):
+        checks.whole("bins", self.bins)
+        checks.choice("scope", self.scope, SCOPES)
+
+    def fitted(self, activations: Float[np.ndarray, "... m d"]) -> FixedBins:
+        """Fixed bins over the range of these activations, for instance those of all times of training, (..., m, d)."""
+        flat = _flat(activations, self.scope)
+        return _bins_of(np.linspace(flat.min(axis=0), flat.max(axis=0), self.bins + 1, axis=-1), self.scope)
+
+    def codes(self, activations: Float[np.ndarray, "m d"]) -> Codes:
+        """Bin numbers of a layer's activations at m rows."""
+        return self.fitted(activations).codes(activations)
+
+
+@dataclass(frozen=True)
+class QuantileBins:
+    """Bins that hold equal numbers of the activations: their edges are quantiles. Equal activations share a bin.
+
+    Args:
+        bins: how many.
+        scope: "unit" for the quantiles of each unit, "layer" for those of all units together.
+
+    Raises:
+        ValueError, TypeError: a number of bins below 1, an unknown scope.
+    """
+
+    bins: int = 30
+    scope: str = "unit"
+
+    def __post_init__(self):
+        checks.whole("bins", self.bins)
+        checks.choice("scope", self.scope, SCOPES)
+
+    def fitted(self, activations: Float[np.ndarray, "... m d"]) -> FixedBins:
+        """Fixed bins at the quantiles of these activations, (..., m, d)."""
+        flat = _flat(activations, self.scope)
+        ranks = np.minimum(-(-np.arange(self.bins + 1) * len(flat) // self.bins), len(flat) - 1)
+        # Edges are activations themselves; a value that fills several bins has the last of them, the others stay empty.
+        return _bins_of(np.ascontiguousarray(np.sort(flat, axis=0)[ranks].T), self.scope)
+
+    def codes(self, activations: Float[np.ndarray, "m d"]) -> Codes:
+        """Bin numbers of a layer's activations at m rows."""
+        return self.fitted(activations).codes(activations)
+
+
+@dataclass(frozen=True)
+class WidthBins:
+    """Bins of one width on the whole line: bin k is [origin + k·width, origin + (k+1)·width). Nothing is clipped.
+
+    Args:
+        width: of every bin, above 0.
+        origin: an edge.
+
+    Raises:
+        ValueError, TypeError: a width that is not above 0, numbers that are not finite.
+    """
+
+    width: float
+    origin: float = 0.0
+
+    def __post_init__(self):
+        checks.positive("width", self.width)
+        checks.finite_number("origin", self.origin)
+
+    def codes(self, activations: Float[np.ndarray, "m d"]) -> Codes:
+        """Bin numbers of a layer's activations at m rows, counted from the lowest bin that is used."""
+        places = np.floor((activations - self.origin) / self.width)
+        lowest = places.min()
+        if places.max() - lowest > _LARGEST_CODE:
+            raise ValueError(f"width is {self.width}, too narrow to number the bins of these activations; take a wider")
+        return Codes((places - lowest).astype(np.int64))
+
+
+def row_symbols(codes: Int[np.ndarray, "m d"]) -> Int[np.ndarray, " m"]:
+    """Number the distinct rows of bin numbers from 0; exact for any number of units and bins."""
+    symbol, size = np.zeros(len(codes), dtype=np.int64), 1
+    for column, count in zip(codes.T, codes.max(axis=0).tolist(), strict=True):
+        if float(size) * (count + 1) > _LARGEST_CODE:
+            symbol = np.unique(symbol, return_inverse=True)[1].reshape(-1)
+            size = int(symbol.max()) + 1
+            if float(size) * (count + 1) > _LARGEST_CODE:
+                column = np.unique(column, return_inverse=True)[1].reshape(-1)
+                count = int(column.max())
+        symbol, size = symbol * (count + 1) + column, size * (count + 1)
+    return np.unique(symbol, return_inverse=True)[1].reshape(-1)
+
+
+def distinct_rows(activations: Float[np.ndarray, "m d"]) -> Int[np.ndarray, " m"]:
+    """Number the distinct rows of activations, compared exactly, from 0."""
+    columns = [np.unique(column, return_inverse=True)[1].reshape(-1) for column in np.asarray(activations).T + 0.0]
+    return row_symbols(np.stack(columns, axis=1).astype(np.int64))
+
+
+def checked_activations(activations: Array) -> np.ndarray:
+    """The activations on the host, (m, d), finite.
+
+    Raises:
+        ValueError: another shape, no rows or no units, NaN or infinity.
+    """
+    host = to_numpy(activations)
+    checks.shape("activations", host, (None, None), "one row of units for each input")
+    if host.size == 0:
+        raise ValueError(f"activations has shape {host.shape}; it needs at least one row and one unit")
+    checks.finite("activations", host)
+    return host
+
+
+def _bins_of(edges: np.ndarray, scope: str) -> FixedBins:
+    return FixedBins(edges if scope == "unit" else edges[0])
+
+
+def _flat(activations: np.ndarray, scope: str) -> np.ndarray:
+    """Every activation as a row of its unit's column, or as a row of one column."""
+    host = np.asarray(activations, dtype=np.float64)
+    checks.finite("activations", host)
+    return host.reshape(-1, host.shape[-1]) if scope == "unit" else host.reshape(-1, 1)
