@@ -146,3 +146,46 @@ def tails_pulled_in(draw: Callable) -> Callable:
         return np.arcsinh(x), np.arcsinh(y)
 
     return pulled
+
+
+def discrete_plus_uniform(values: int):
+    """X uniform on whole numbers 0 to values − 1 and Y = X + noise uniform on [0, 2]."""
+
+    def draw(n: int, random: np.random.Generator):
+        x = random.integers(values, size=(n, 1)).astype(float)
+        return x, x + random.uniform(0, 2, size=(n, 1))
+
+    return draw
+
+
+def flipped(probability: float):
+    """X a fair bit and Y the bit behind a binary symmetric channel."""
+
+    def draw(n: int, random: np.random.Generator):
+        x = random.integers(2, size=(n, 1)).astype(float)
+        return x, np.where(random.uniform(size=(n, 1)) < probability, 1 - x, x)
+
+    return draw
+
+
+FIVE_VALUES = float(np.log(5) - 0.8 * BIT)
+FLIPPED = float(BIT + 0.1 * np.log(0.1) + 0.9 * np.log(0.9))
+
+SAMPLERS = [
+    KnownSampler("independent", correlated(0.0), 0.0),
+    KnownSampler("binormal 0.75", correlated(0.75), 0.41334, bias=0.01),
+    KnownSampler("dense, 2 and 2", dense(2), 0.29389, bias=0.01),
+    KnownSampler("dense, 5 and 5", dense(5), 0.59281, bias=0.06),
+    KnownSampler("additive noise 0.1", additive(0.1), 1.70944, bias=0.06),
+    KnownSampler("additive noise 0.75", additive(0.75), 0.33333, bias=0.02),
+    KnownSampler("Student, 1 and 1, tails pulled in", tails_pulled_in(student(1)), 0.22417, bias=0.02),
+    KnownSampler("Student, 2 and 2, tails pulled in", tails_pulled_in(student(2)), 0.43195, bias=0.08),
+    KnownSampler("five values behind uniform noise", discrete_plus_uniform(5), FIVE_VALUES, 1e-12, bias=0.01),
+    KnownSampler("binary symmetric channel", flipped(0.1), FLIPPED, 1e-12, bias=0.01),
+]
+# Known to be far from what nearest neighbours can give: underestimated by at least the stated amount.
+OUT_OF_REACH = [
+    KnownSampler("dense, 25 and 25", dense(25), 1.29218, bias=0.2),
+    KnownSampler("dense, 50 and 50", dense(50), 1.62427, bias=0.3),
+    KnownSampler("Student, 2 and 2, as it is", student(2), 0.43195, bias=0.1),
+]

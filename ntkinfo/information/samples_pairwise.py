@@ -1,0 +1,79 @@
+"""Kernel-density bounds on the information of activations with Gaussian noise put on them, from pairwise distances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ntkinfo.core import checks
+from ntkinfo.core.arrays import Array, to_numpy
+from ntkinfo.information.mixture_bounds import pairwise_information
+from ntkinfo.information.samples_binning import checked_activations
+
+CAVEAT = (
+    "bounds for T = activations + N(0, noise_variance I) and X equally likely among these inputs only; they do not "
+    "bound the information of a larger population, nor that of a network without noise, where it is H(X) or infinite. "
+    "What they follow at a fixed noise is clustering"
+)
+
+
+@dataclass(frozen=True)
+class PairwiseInformation:
+    """Bounds in nats on informations of T = activations + noise, for X equally likely among the given inputs.
+
+    Args:
+        input_lower: lower bound on I(X;T), with the Bhattacharyya distance.
+        input_upper: upper bound on I(X;T), with the relative entropy; never above the ceiling.
+        target_lower: lower bound on I(T;Y): the lower bound for all inputs less the upper bounds within the classes; it
+            may be below 0. None without labels.
+        target_upper: upper bound on I(T;Y), likewise; it may be above H(Y). None without labels.
+        target_from_lower: difference of lower bounds, as often published: neither bound. None without labels.
+        target_from_upper: difference of upper bounds, as often published: neither bound. None without labels.
+        ceiling: log m.
+        caveat: what these are bounds on.
+    """
+
+    input_lower: float
+    input_upper: float
+    target_lower: float | None
+    target_upper: float | None
+    target_from_lower: float | None
+    target_from_upper: float | None
+    ceiling: float
+    caveat: str = CAVEAT
+
+
+def pairwise_activations(
+    activations: Float[Array, "m d"], noise_variance: float, labels: Int[Array, " m"] | None = None
+) -> PairwiseInformation:
+    """Kolchinsky-Tracey bounds on I(X;T) and I(T;Y) of a layer with noise put on its activations, in nats.
+
+    Args:
+        activations: of one layer, one row for each input, (m, d).
+        noise_variance: of the noise that is put on each unit; the published values are 1e-3 and 0.1.
+        labels: class of each input, (m,), any integers; or None.
+
+    Returns:
+        The bounds. Distances are formed by differences in float64, or by expanded squares where that keeps them.
+
+    Raises:
+        ValueError: shapes that do not fit, NaN or infinity, a variance that is not above zero.
+
+    Fails when taken for the information of the network itself: see `PairwiseInformation.caveat`.
+    Source: methods B; Kolchinsky & Tracey 2017; Saxe et al. 2018.
+    """
+    host = checked_activations(activations).astype(np.float64)
+    checks.positive("noise_variance", noise_variance)
+    m, classes = len(host), None
+    if labels is not None:
+        checks.shape("labels", labels, (m,), "one class for each input")
+        classes = np.unique(to_numpy(labels), return_inverse=True)[1].reshape(-1)
+    bounds = pairwise_information(host, np.full(m, noise_variance), np.full(m, 1 / m), classes)
+    lower, upper, ceiling = bounds.lower, bounds.upper, float(np.log(m))
+    if bounds.label_lower is None or bounds.label_upper is None:
+        return PairwiseInformation(lower, upper, None, None, None, None, ceiling)
+    within_upper, within_lower = lower - bounds.label_lower, upper - bounds.label_upper
+    target = bounds.label_lower, bounds.label_upper, lower - within_lower, upper - within_upper
+    return PairwiseInformation(lower, upper, *target, ceiling)
