@@ -1,0 +1,194 @@
+"""How discrepancies fall with the width: fitted exponents with intervals, beside what theory predicts.
+
+A discrepancy y(w) is taken for y = w^(−b) (α + β/w): a power of the width with the next term of its expansion, which at
+the smallest width may be half as large as the first. The measured values have known errors and may be negative, so the
+fit is in the values themselves, not in their logarithms; the interval of b is where the likelihood with α and β at
+their best falls by less than the χ² quantile. Where the fit is worse than the errors allow, they are scaled up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.stats
+from jaxtyping import Float, Num
+
+from ntkinfo.core import checks
+from ntkinfo.finite.comparison import holm
+from ntkinfo.finite.comparison_discrepancies import Measured
+
+_GRID = np.linspace(-2.0, 8.0, 2001)
+_LARGEST_CORRECTION = 0.5
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What theory says.
+
+    Args:
+        exponent: a of a discrepancy that falls as w^(−a).
+        argument: why, in a sentence, with the reference.
+        squared: whether what is measured is the square of the discrepancy.
+    """
+
+    exponent: float
+    argument: str
+    squared: bool = True
+
+
+_PERTURBATION = "Dyer & Gur-Ari 2020; Roberts, Yaida & Hanin 2022"
+PREDICTIONS: Mapping[str, Prediction] = {
+    "mean": Prediction(1.0, f"terms odd in the kernel's 1/√w fluctuation average out: 1/w is left ({_PERTURBATION})"),
+    "variance": Prediction(1.0, f"as for the mean: the first correction of any average is 1/w ({_PERTURBATION})"),
+    "kurtosis": Prediction(1.0, "outputs are normal given the layer below, whose kernel varies by 1/√w (Yaida 2020)"),
+    "divergence": Prediction(2.0, "quadratic in the errors of mean and variance, 1/w each", squared=False),
+    "kernel drift": Prediction(1.0, f"the rate of change of the kernel is a sum of w terms w^(−3/2) ({_PERTURBATION})"),
+    "kernel start": Prediction(0.5, "an average over w units: central limit theorem (Jacot et al. 2018)"),
+    "linearised twin": Prediction(1.0, "driven by the drift of the kernel, 1/w (Lee et al. 2019 bound it by 1/√w)"),
+}
+
+
+@dataclass(frozen=True)
+class WidthScaling:
+    """One discrepancy over the widths.
+
+    Args:
+        name: of the discrepancy.
+        widths: (W,), ascending.
+        value: (W,), as measured: squares, or a relative entropy in nats.
+        standard_error: (W,), of `value`.
+        exponent: most likely a; NaN where the discrepancy does not stand out of the noise.
+        interval: 95 % confidence interval of a; an end that the widths do not bound is infinite.
+        prediction: of theory.
+        p_value: of the predicted exponent (likelihood ratio).
+        chi_square: of the best fit, before errors were scaled.
+        freedom: its degrees of freedom.
+    """
+
+    name: str
+    widths: np.ndarray
+    value: Float[np.ndarray, " w"]
+    standard_error: Float[np.ndarray, " w"]
+    exponent: float
+    interval: tuple[float, float]
+    prediction: Prediction
+    p_value: float
+    chi_square: float
+    freedom: int
+
+    @property
+    def size(self) -> Float[np.ndarray, " w"]:
+        """The discrepancy itself: root of a square, with the sign of what is below 0 by chance."""
+        return np.sign(self.value) * np.sqrt(np.abs(self.value)) if self.prediction.squared else self.value
+
+    @property
+    def noise(self) -> Float[np.ndarray, " w"]:
+        """What `size` would be for a value of one standard error: below it nothing is resolved."""
+        return np.sqrt(self.standard_error) if self.prediction.squared else self.standard_error
+
+    def curve(self, widths: Num[np.ndarray, " k"]) -> Float[np.ndarray, " k"]:
+        """Fitted size of the discrepancy at these widths; NaN where it does not stand out of the noise."""
+        if np.isnan(self.exponent):
+            return np.full(len(widths), np.nan)
+        power = np.array([self.exponent * (2 if self.prediction.squared else 1)])
+        weights = _best(self.widths, self.value, self.standard_error, power)[1][0]
+        fitted = _basis(widths, float(self.widths.min()), power)[0] @ weights
+        return np.sqrt(fitted) if self.prediction.squared else fitted
+
+    @property
+    def decides(self) -> bool:
+        """Whether the interval leaves out the prediction's neighbours, half a power away."""
+        low, high = self.interval
+        return self.prediction.exponent - 0.5 < low and high < self.prediction.exponent + 0.5
+
+
+def width_scaling(measured: Mapping[int, Mapping[str, Measured]]) -> list[WidthScaling]:
+    """Fit an exponent to every discrepancy.
+
+    Args:
+        measured: by width, what `discrepancies` returned; at least three widths.
+
+    Returns:
+        One record for each discrepancy that every width has, in the order of `PREDICTIONS`.
+
+    Raises:
+        ValueError: fewer than three widths, or standard errors that are not above 0.
+
+    Fails when the smallest width is so small that further terms of the expansion in 1/w matter: `chi_square` grows.
+    """
+    if len(measured) < 3:
+        raise ValueError(f"there are {len(measured)} width(s); an exponent with its error takes at least 3, better 5")
+    widths = np.array(sorted(measured))
+    for width in widths:
+        checks.whole("width", int(width))
+    names = [name for name in PREDICTIONS if all(name in measured[int(width)] for width in widths)]
+    return [_fit(name, widths, [measured[int(width)][name] for width in widths]) for name in names]
+
+
+def judge(scalings: Sequence[WidthScaling], level: float = 0.05) -> list[str]:
+    """Say of each discrepancy whether its exponent is the predicted one: "consistent", "not consistent", "undecided".
+
+    Args:
+        scalings: from `width_scaling`, of one or of several networks.
+        level: chance of any false "not consistent" among them (Holm).
+    """
+    seen = {str(index): one.p_value for index, one in enumerate(scalings) if np.isfinite(one.p_value)}
+    adjusted = holm(seen)
+    rejected = [adjusted.get(str(index), 1.0) < level for index in range(len(scalings))]
+    return [
+        "not consistent" if no else "consistent" if one.decides else "undecided"
+        for no, one in zip(rejected, scalings, strict=True)
+    ]
+
+
+def _fit(name: str, widths: np.ndarray, given: Sequence[Measured]) -> WidthScaling:
+    value = np.array([one.value for one in given])
+    error = np.array([one.standard_error for one in given])
+    if not np.all(error > 0):
+        raise ValueError(f"the standard error of {name} is 0 at a width; it must come from members that differ")
+    prediction = PREDICTIONS[name]
+    scale = 0.5 if prediction.squared else 1.0
+    profile = _best(widths, value, error, _GRID)[0]
+    best, freedom = int(np.argmin(profile)), max(len(widths) - 3, 1)
+    nothing = float(np.sum((value / error) ** 2))
+    if nothing - profile[best] < scipy.stats.chi2.ppf(0.999, 3):
+        unknown = (-np.inf, np.inf)
+        return WidthScaling(name, widths, value, error, np.nan, unknown, prediction, np.nan, nothing, freedom)
+    inflated = max(1.0, float(profile[best]) / freedom)
+    kept = np.flatnonzero((profile - profile[best]) / inflated <= scipy.stats.chi2.ppf(0.95, 1))
+    low = -np.inf if kept[0] == 0 else scale * float(_GRID[kept[0]])
+    high = np.inf if kept[-1] == len(_GRID) - 1 else scale * float(_GRID[kept[-1]])
+    predicted = float(_best(widths, value, error, np.array([prediction.exponent / scale]))[0][0])
+    drop = (predicted - float(profile[best])) / inflated
+    p_value = float(scipy.stats.chi2.sf(max(drop, 0.0), 1))
+    exponent = scale * float(_GRID[best])
+    return WidthScaling(
+        name, widths, value, error, exponent, (low, high), prediction, p_value, float(profile[best]), freedom
+    )
+
+
+def _basis(widths: np.ndarray, smallest: float, powers: Float[np.ndarray, " p"]) -> Float[np.ndarray, "p w 2"]:
+    """w^(−b) times 1 ± the largest correction, scaled to 1 at the smallest width; weights of both are 0 or above."""
+    relative = np.asarray(widths, dtype=np.float64) / smallest
+    correction = _LARGEST_CORRECTION / relative
+    shapes = np.stack([1 + correction, 1 - correction], axis=1)
+    return (relative[None, :] ** -powers[:, None])[:, :, None] * shapes[None]
+
+
+def _best(
+    widths: np.ndarray, value: np.ndarray, error: np.ndarray, powers: np.ndarray
+) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, "p 2"]]:
+    """χ² at each power with both weights at their best, 0 or above (inside, or on one of the two edges); the weights."""
+    design, wanted = _basis(widths, float(widths.min()), powers) / error[None, :, None], value / error
+    gram, along = np.einsum("pwi,pwj->pij", design, design), np.einsum("pwi,w->pi", design, wanted)
+    inside = np.linalg.solve(gram, along[:, :, None])[:, :, 0]
+    edge = np.maximum(along, 0.0) / np.einsum("pii->pi", gram)
+    first, second = edge * np.array([1.0, 0.0]), edge * np.array([0.0, 1.0])
+    candidates = np.stack([inside, first, second])
+    gains = np.einsum("kpi,pi->kp", candidates, along)
+    gains[0] = np.where(np.all(inside >= 0, axis=1), gains[0], -np.inf)
+    chosen = np.argmax(gains, axis=0)
+    every = np.arange(len(powers))
+    return wanted @ wanted - gains[chosen, every], candidates[chosen, every]
