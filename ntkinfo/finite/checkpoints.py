@@ -1,0 +1,152 @@
+"""Where a long training left off, on disk: one file a lane of members, replaced whole after every recorded time.
+
+A file is an `.npz` without pickle, written under a temporary name and put in place at once, so that a process killed at
+any moment leaves the last finished record of every lane behind. The folder carries a description of the run, and
+another run is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_DESCRIPTION = "configuration.json"
+# What reading a cut or foreign file raises inside numpy.load.
+_UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a lane has come.
+
+    Args:
+        records: number of recorded times that are done.
+        values: what was recorded, arrays (records, members, ...) in the order of the tree's leaves.
+        state: arrays to go on from; empty where all is done.
+    """
+
+    records: int
+    values: list[np.ndarray]
+    state: list[np.ndarray]
+
+
+class Checkpoints:
+    """A folder with the state of one run.
+
+    Args:
+        folder: made if it is not there.
+        configuration: plain strings and numbers that determine every number of the run.
+
+    Raises:
+        ValueError: the folder cannot be written to, or holds another run; the message names what differs.
+    """
+
+    def __init__(self, folder: str | os.PathLike, configuration: Mapping[str, Any]):
+        self.folder = Path(folder)
+        text = json.dumps(dict(configuration), sort_keys=True)
+        self.digest = hashlib.sha256(text.encode()).hexdigest()
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as error:
+            raise ValueError(
+                f"checkpoint is {str(self.folder)!r}, which cannot be written to ({error.strerror}); "
+                "give a folder of yours, or leave the checkpoint out"
+            ) from error
+        self._claim(json.loads(text))
+
+    def path(self, lane: int) -> Path:
+        """Where that lane's file is or would be."""
+        return self.folder / f"members-{lane:06d}.npz"
+
+    def load(self, lane: int) -> Progress | None:
+        """How far that lane has come, or None where it has not been started.
+
+        Raises:
+            ValueError: its file is damaged or of another run.
+        """
+        path = self.path(lane)
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                digest, records = str(file["digest"]), int(file["records"])
+                values, state = (_numbered(file, name) for name in ("value", "state"))
+        except _UNREADABLE as error:
+            raise ValueError(
+                f"checkpoint file {path} is damaged ({error}); delete it, and its members are trained again"
+            ) from error
+        if digest != self.digest:
+            raise ValueError(f"checkpoint file {path} is of another run; delete it, or give another folder")
+        return Progress(records, values, state)
+
+    def save(self, lane: int, progress: Progress) -> None:
+        """Replace that lane's file."""
+        arrays = {f"value_{k}": array for k, array in enumerate(progress.values)}
+        arrays |= {f"state_{k}": array for k, array in enumerate(progress.state)}
+        with _replacing(self.path(lane)) as file:
+            np.savez(file, digest=np.array(self.digest), records=np.array(progress.records), **arrays)
+
+    def _claim(self, configuration: dict[str, Any]) -> None:
+        """Leave the description in a new folder; raise where there is another one."""
+        path = self.folder / _DESCRIPTION
+        if not path.exists():
+            with _replacing(path) as file:
+                file.write(json.dumps(configuration, indent=1, sort_keys=True).encode())
+            return
+        try:
+            found = json.loads(path.read_text())
+        except (OSError, ValueError) as error:
+            raise ValueError(f"checkpoint description {path} cannot be read ({error}); give another folder") from error
+        differing = sorted(key for key in {*found, *configuration} if found.get(key) != configuration.get(key))
+        if differing:
+            raise ValueError(
+                f"checkpoint folder {str(self.folder)!r} holds another run: "
+                f"{_differences(found, configuration, differing)}; give the settings of that run, or another folder"
+            )
+
+
+def _differences(found: dict[str, Any], wanted: dict[str, Any], keys: list[str]) -> str:
+    def short(value: Any) -> str:
+        text = json.dumps(value)
+        return text if len(text) <= 40 else text[:37] + "..."
+
+    return ", ".join(f"{key} is {short(found.get(key))} there and {short(wanted.get(key))} here" for key in keys)
+
+
+def _numbered(file: Any, name: str) -> list[np.ndarray]:
+    count = sum(key.startswith(f"{name}_") for key in file.files)
+    return [file[f"{name}_{k}"] for k in range(count)]
+
+
+class _replacing:  # noqa: N801 - used like open()
+    """A file written under a temporary name beside `path`, put in its place when all is written."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __enter__(self):
+        handle, name = tempfile.mkstemp(dir=self.path.parent, suffix=".part")
+        self.temporary, self.file = Path(name), os.fdopen(handle, "wb")
+        return self.file
+
+    def __exit__(self, kind, error, trace):
+        try:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.file.close()
+            if kind is None:
+                self.temporary.replace(self.path)
+        finally:
+            self.file.close()
+            self.temporary.unlink(missing_ok=True)
