@@ -203,12 +203,9 @@ def train_noisy(
     job = Training(network.initialise, loss, optimiser, examples, observe, training.batch_size)
     records = train_members(job, np.asarray(training.record_steps), settings, progress)
     seen = records.values
-    numbers = [None if name not in seen else np.asarray(seen[name], dtype=np.float64) for name in _NUMBERS]
-    assert numbers[0] is not None and numbers[1] is not None
-    return NoisyRun(network, records.steps, seen["parameters"], numbers[0], numbers[1], numbers[2], records.notes)
-
-
-_NUMBERS = ("loss", "error", "test_error")
+    held = np.asarray(seen["test_error"], dtype=np.float64) if "test_error" in seen else None
+    losses, errors = (np.asarray(seen[name], dtype=np.float64) for name in ("loss", "error"))
+    return NoisyRun(network, records.steps, seen["parameters"], losses, errors, held, records.notes)
 
 
 def noisy_information(
