@@ -92,10 +92,11 @@ class Checkpoints:
 
     def save(self, lane: int, progress: Progress) -> None:
         """Replace that lane's file."""
-        arrays = {f"value_{k}": array for k, array in enumerate(progress.values)}
+        arrays: dict[str, Any] = {"digest": np.array(self.digest), "records": np.array(progress.records)}
+        arrays |= {f"value_{k}": array for k, array in enumerate(progress.values)}
         arrays |= {f"state_{k}": array for k, array in enumerate(progress.state)}
         with _replacing(self.path(lane)) as file:
-            np.savez(file, digest=np.array(self.digest), records=np.array(progress.records), **arrays)
+            np.savez(file, **arrays)
 
     def _claim(self, configuration: dict[str, Any]) -> None:
         """Leave the description in a new folder; raise where there is another one."""

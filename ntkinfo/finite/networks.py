@@ -10,8 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, float64
+from ntkinfo.kernels.architectures import StaxNetwork
 from ntkinfo.kernels.network import Network
+
+PARAMETERIZATIONS = ("ntk", "standard")
 
 # Check of the start: numbers drawn at most, initialisations at most, and how many standard errors a moment may be off.
 _DRAWS, _INITIALISATIONS, _SPREAD = 1 << 23, 1024, 6.0
@@ -43,6 +47,95 @@ class FiniteNetwork:
         return sum(self.leaves)
 
 
+@dataclass(frozen=True)
+class MemberNetwork:
+    """A network of finite width as functions of a tree of parameters.
+
+    Args:
+        initialise: a key to the tree of initial parameters.
+        apply: (parameters, inputs (n, ...)) to outputs (n, C), in the precision of the parameters.
+        prepare: brings inputs (n, ...) into the shape that `apply` takes.
+        n_parameters: the number of parameters P.
+        parameterization: "ntk", "standard", or "as given" for functions that came without a description.
+    """
+
+    initialise: Callable[[Array], Any]
+    apply: Callable[[Any, Array], Array]
+    prepare: Callable[[Array], np.ndarray]
+    n_parameters: int
+    parameterization: str
+
+
+def member_network(
+    network: Network | Sequence[Callable],
+    inputs: Array,
+    outputs: int,
+    width: int | None = None,
+    parameterization: str = "ntk",
+) -> MemberNetwork:
+    """Make a network of finite width, whatever its parameters start from.
+
+    In the standard parameterisation the weights of a layer with fan-in N start from N(0, w_std²/N) and its biases from
+    N(0, b_std²), and enter as they are: the same law of the function at the start, and another gradient, with which
+    hidden layers move the more the wider the network is. Learning rates are not scaled to make up for it.
+
+    Args:
+        network: a description (`FullyConnected`, `Convolutional`, …, `StaxNetwork`), or the functions
+            (init_fn, apply_fn) of a stax network, with or without kernel_fn.
+        inputs: (n, ...), those that it will be used on.
+        outputs: the number of outputs C that the targets have.
+        width: of the hidden layers; None where the functions were built with theirs (`StaxNetwork`, functions).
+        parameterization: "ntk", or "standard" for descriptions that know their layers.
+
+    Raises:
+        TypeError: `network` is no network.
+        ValueError: a width where there is none to choose, outputs that do not match, no parameters, or the standard
+            parameterisation of functions that were built with their own.
+    """
+    checks.choice("parameterization", parameterization, PARAMETERIZATIONS)
+    (init, apply), prepare = _functions(network, width, outputs)
+    prepared = prepare(inputs)
+    shape = (-1, *prepared.shape[1:])
+    with float64():
+        start = jax.eval_shape(lambda key: init(key, shape)[1], jax.random.key(0))
+        if not jax.tree.leaves(start):
+            raise ValueError("the network has no parameters: there is nothing to train; give it a dense layer")
+        found = jax.eval_shape(apply, start, prepared).shape
+    if found != (len(prepared), outputs):
+        raise ValueError(
+            f"the network maps {len(prepared)} inputs to shape {found} and the targets have shape "
+            f"({len(prepared)}, {outputs}); build it with {outputs} output(s)"
+        )
+    known = isinstance(network, Network) and not isinstance(network, StaxNetwork)
+    scales = _scales(network, known, start) if parameterization == "standard" else None
+
+    def initialise(key):
+        drawn = init(key, shape)[1]
+        return drawn if scales is None else jax.tree.map(lambda scale, leaf: scale * leaf, scales, drawn)
+
+    def evaluate(parameters, points):
+        leaf = jax.tree.leaves(parameters)[0]
+        plain = parameters if scales is None else jax.tree.map(lambda s, part: part / s, scales, parameters)
+        return apply(plain, jnp.asarray(points, leaf.dtype)).astype(leaf.dtype)
+
+    count = sum(int(leaf.size) for leaf in jax.tree.leaves(start))
+    return MemberNetwork(initialise, evaluate, prepare, count, parameterization if known else "as given")
+
+
+def _scales(network: Any, known: bool, start: Any) -> Any:
+    """Deviation of every array of parameters in the standard parameterisation; layers hold pairs (weights, biases)."""
+    if not known:
+        raise ValueError(
+            "parameterization is 'standard' and the network came as functions, which have the one that they were built "
+            "with; build them with stax's parameterization='standard' and leave this at 'ntk'"
+        )
+
+    def scale(path, leaf):
+        return network.b_std if path[-1].idx == 1 else network.w_std / np.sqrt(np.prod(leaf.shape[:-1]))
+
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: float(scale(path, leaf)), start)
+
+
 def finite_network(
     network: Network | Sequence[Callable], inputs: Array, outputs: int, width: int | None = None
 ) -> FiniteNetwork:
@@ -60,40 +153,31 @@ def finite_network(
         ValueError: a width where there is none to choose, outputs that do not match, no parameters, or parameters that
             are not independent standard normal numbers at the start.
     """
-    (init, apply), prepared = _functions(network, inputs, outputs, width)
-    shape = (-1, *prepared.shape[1:])
+    member = member_network(network, inputs, outputs, width)
     with float64():
-        start = jax.eval_shape(lambda key: init(key, shape)[1], jax.random.key(0))
-        leaves, tree = jax.tree.flatten(start)
-        if not leaves:
-            raise ValueError("the network has no parameters: there is nothing to train; give it a dense layer")
-        found = jax.eval_shape(apply, start, prepared).shape
-    if found != (len(prepared), outputs):
-        raise ValueError(
-            f"the network maps {len(prepared)} inputs to shape {found} and the targets have shape "
-            f"({len(prepared)}, {outputs}); build it with {outputs} output(s)"
-        )
+        leaves, tree = jax.tree.flatten(jax.eval_shape(member.initialise, jax.random.key(0)))
     shapes = [leaf.shape for leaf in leaves]
     sizes = tuple(int(leaf.size) for leaf in leaves)
 
-    def draw(seed, member):
-        key = jax.random.fold_in(jax.random.key(seed), member)
-        return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(init(key, shape)[1])])
+    def draw(seed, number):
+        key = jax.random.fold_in(jax.random.key(seed), number)
+        return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(member.initialise(key))])
 
     def evaluate(parameters, points):
         parts = jnp.split(parameters, np.cumsum(sizes)[:-1])
         held = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
-        return apply(jax.tree.unflatten(tree, held), points).astype(parameters.dtype)
+        return member.apply(jax.tree.unflatten(tree, held), points)
 
-    made = FiniteNetwork(jax.jit(draw), evaluate, prepared, sizes)
+    made = FiniteNetwork(jax.jit(draw), evaluate, member.prepare(inputs), sizes)
     _check_normal(made)
     return made
 
 
-def _functions(network: Any, inputs: Array, outputs: int, width: int | None) -> tuple[Sequence[Callable], np.ndarray]:
+def _functions(network: Any, width: int | None, outputs: int) -> tuple[Sequence[Callable], Callable]:
+    """(init_fn, apply_fn), and what brings inputs into their shape."""
     if isinstance(network, Network):
         functions = network.layers() if width is None else network.layers(width, outputs)
-        return functions[:2], network.prepare(inputs)
+        return functions[:2], network.prepare
     if not isinstance(network, Sequence) or len(network) < 2 or not all(callable(part) for part in network):
         raise TypeError(
             f"network is {network!r}; give a network such as FullyConnected(), or the functions (init_fn, apply_fn) "
@@ -101,7 +185,7 @@ def _functions(network: Any, inputs: Array, outputs: int, width: int | None) -> 
         )
     if width is not None:
         raise ValueError(f"width is {width} and the functions have the width with which they were built; leave it out")
-    return tuple(network)[:2], np.asarray(inputs, dtype=np.float64)
+    return tuple(network)[:2], lambda inputs: np.asarray(inputs, dtype=np.float64)
 
 
 def _check_normal(network: FiniteNetwork) -> None:

@@ -235,11 +235,11 @@ class _Run:
         return np.unique(np.concatenate([self.steps, between]))
 
     def collect(self, progress: Track) -> MemberRecords:
-        self.program.compile()
         with ThreadPoolExecutor(self.threads) as pool:
-            for lane in range(self.lanes):
-                pool.submit(self._report, lane)
             try:
+                self.program.compile()
+                for lane in range(self.lanes):
+                    pool.submit(self._report, lane)
                 for _ in progress(self._reported(), "training members", self.lanes * len(self.marks)):
                     pass
             except KeyboardInterrupt:
