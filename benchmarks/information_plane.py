@@ -5,7 +5,7 @@ with Adam, relu, linear, tanh with full batches for as long in the gradient flow
 tanh networks with fewer hidden layers. Every number is an average over seeds with a 95% interval over them. What
 binning follows is how activations cluster: for these networks without noise, distinct inputs keep distinct activations.
 
-    python benchmarks/information_plane.py [--seeds 20] [--epochs 2000] [--folder FOLDER] [--figure FILE] [--only NAME]
+    python benchmarks/information_plane.py [--seeds 20] [--epochs 1000] [--folder FOLDER] [--figure FILE] [--only NAME]
 
 With a folder every training is restartable: the same command goes on where it was killed. Training runs on all cores;
 the processor time that each study took is printed beside the wall time because the machine may be shared.
@@ -83,7 +83,7 @@ def _places(study: PlaneStudy, layer: int) -> tuple[int, int, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--epochs", type=int, default=2000)
+    parser.add_argument("--epochs", type=int, default=1000)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--only", action="append", help="names of studies, to try some of them")

@@ -238,7 +238,7 @@ def _check(settings: PlaneSettings, data: PlaneData) -> None:
         checks.whole("batch_size", settings.batch_size)
         if settings.batch_size > count:
             raise ValueError(
-                f"batch_size is {settings.batch_size} and there are {count} training inputs; take at most that"
+                f"batch_size is {settings.batch_size} and there are {count} training inputs; take at most that many"
             )
     if settings.gradients is not None and settings.gradients.batch_size >= count:
         raise ValueError(
