@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -108,11 +108,8 @@ class _Job:
     def run(self, progress: Track) -> EnsembleOutputs:
         records = linear = None
         try:
-            records = train_members(self.training.build(twin=False), self.recorded, self._trainer("members"), progress)
-            if self.settings.linearised:
-                linear = train_members(
-                    self.training.build(twin=True), self.recorded, self._trainer("linearised"), progress
-                )
+            records = self._train("members", False, progress)
+            linear = self._train("linearised", True, progress) if self.settings.linearised else None
         except Interrupted as interruption:
             part = interruption.partial
             records, linear = (part, None) if records is None else (records, part)
@@ -167,10 +164,11 @@ class _Job:
         """What members and twins do."""
         return SquaredLossTraining(self.member, self.network, self.data, self.stepped, self.settings)
 
-    def _trainer(self, part: str) -> TrainerSettings:
+    def _train(self, part: str, twin: bool, progress: Track) -> MemberRecords:
         folder = self.settings.checkpoint
         shared = {name: getattr(self.settings, name) for name in ("members", "seed", "precision", "group")}
-        return TrainerSettings(**shared, checkpoint=None if folder is None else Path(folder) / part)
+        settings = TrainerSettings(**shared, checkpoint=None if folder is None else Path(folder) / part)
+        return train_members(self.training.build(twin), self.recorded, settings, progress)
 
     def _outputs(self, records: MemberRecords, linear: MemberRecords | None) -> EnsembleOutputs:
         numbers = records.numbers if linear is None else np.intersect1d(records.numbers, linear.numbers)

@@ -62,7 +62,7 @@ def analytic_kernel(
         return None
     prepared = network.prepare(inputs) if isinstance(network, Network) else np.asarray(inputs, dtype=np.float64)
     with float64():
-        kernel = np.asarray(functions[2](prepared, None, "ntk"))
+        kernel = np.asarray(jax.jit(lambda points: functions[2](points, None, "ntk"))(prepared))
     return np.kron(kernel, np.eye(outputs))
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import jax
@@ -60,6 +60,11 @@ class Training:
     batch_size: int | None = None
     noise: Callable[[Params, Key, Array], Params] | None = None
     fixed: Callable[[Params, Key], Any] | None = None
+
+    @property
+    def batch(self) -> int:
+        """Examples a step."""
+        return self.batch_size or self.n_examples
 
     @property
     def n_examples(self) -> int:
@@ -201,9 +206,9 @@ class MemberProgram:
             base = jax.random.key(self.seed)
         return jax.jit(lambda members: jax.vmap(lambda member: jax.random.fold_in(base, member))(members))
 
-    @cached_property
+    @property
     def _draw(self) -> Callable:
-        return jax.jit(self._each(lambda key: self.training.initialise(jax.random.fold_in(key, INITIALISE))))
+        return _drawing(self.training.initialise, self.lane)
 
     @cached_property
     def _prepare(self) -> Callable:
@@ -274,13 +279,13 @@ class MemberProgram:
     def _rows(self, orders: Any, offset: Array) -> Any:
         if orders is None:
             return None
-        return jax.lax.dynamic_slice_in_dim(orders, offset, self.training.batch_size, axis=1)
+        return jax.lax.dynamic_slice_in_dim(orders, offset, self.training.batch, axis=1)
 
     def _turn(self, keys: Key, orders: Any, epoch: Array, offset: Array) -> tuple[Any, Array, Array]:
         """Orders, epoch and offset of the coming step; a batch never reaches past the next permutation."""
         if orders is None:
             return orders, epoch, offset
-        n, offset = self.training.n_examples, offset + self.training.batch_size
+        n, offset = self.training.n_examples, offset + self.training.batch
         crossed = offset >= n
         epoch = jnp.where(crossed, epoch + 1, epoch)
 
@@ -299,15 +304,25 @@ class MemberProgram:
         return jax.tree.map(one, tree)
 
     def _each(self, function: Callable) -> Callable:
-        """The function over the members of a lane; a lane of one without the cost of an axis of length one."""
-        if self.lane > 1:
-            return jax.vmap(function)
+        return _over_lane(function, self.lane)
 
-        def alone(*trees):
-            result = function(*jax.tree.map(lambda array: array[0], trees))
-            return jax.tree.map(lambda array: jnp.asarray(array)[None], result)
 
-        return alone
+def _over_lane(function: Callable, lane: int) -> Callable:
+    """The function over the members of a lane; a lane of one without the cost of an axis of length one."""
+    if lane > 1:
+        return jax.vmap(function)
+
+    def alone(*trees):
+        result = function(*jax.tree.map(lambda array: array[0], trees))
+        return jax.tree.map(lambda array: jnp.asarray(array)[None], result)
+
+    return alone
+
+
+@lru_cache(maxsize=8)
+def _drawing(initialise: Callable, lane: int) -> Callable:
+    """Keys to initial parameters; kept, because members and their twins start alike and compiling takes seconds."""
+    return jax.jit(_over_lane(lambda key: initialise(jax.random.fold_in(key, INITIALISE)), lane))
 
 
 def lane_size(training: Training, seed: int, precision: str, members: int) -> int:
