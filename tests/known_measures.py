@@ -320,7 +320,7 @@ def _area(p: Problem, time: float) -> float:
         mean, _, targets, _ = _at(p, s)
         return 0.5 * float(np.mean(np.sum((mean - targets) ** 2, axis=1)))
 
-    return scipy.integrate.quad(loss, 0, time, epsabs=1e-12, epsrel=1e-12)[0]
+    return scipy.integrate.quad(loss, 0, time, epsabs=1e-11, epsrel=1e-10)[0]
 
 
 def _trained_bound(p: Problem, time: float) -> float:

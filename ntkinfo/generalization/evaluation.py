@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import functools
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +29,18 @@ Curves = xr.Dataset | Callable[[OutputDistribution], xr.Dataset]
 
 _MATRICES = 9  # of n × n at the peak, by benchmarks/measures.py
 _LOST = 1e-6  # relative error by rounding that is worth a note
+
+
+class Interrupted(KeyboardInterrupt):
+    """Raised in place of KeyboardInterrupt.
+
+    Attributes:
+        partial: what was finished; other values are NaN or absent.
+    """
+
+    def __init__(self, partial: xr.Dataset):
+        super().__init__("interrupted; `partial` holds the measures that were finished")
+        self.partial = partial
 
 
 def measure_all(
@@ -63,6 +76,7 @@ def measure_all(
     Raises:
         ValueError: anything in the input that does not fit, curves over other times.
         MemoryError: matrices that do not fit.
+        Interrupted: on Ctrl-C, with the measures that were finished.
 
     Assumes independent training inputs where a measure is a bound or an estimate of risk.
     """
@@ -83,28 +97,38 @@ def measures_of(
     curves: Curves | None = None,
     settings: MeasureSettings | None = None,
     names: Iterable[str] | None = None,
+    spectra: Mapping[str, Spectrum] | None = None,
     progress: Track = bar,
 ) -> xr.Dataset:
-    """Compute the measures of an output law that is there already; as `measure_all`."""
+    """Compute the measures of an output law that is there already; as `measure_all`.
+
+    Args:
+        distribution: the law of the outputs.
+        curves: as in `measure_all`.
+        settings: as in `measure_all`.
+        names: as in `measure_all`.
+        spectra: decompositions of the kernels "nngp" and "ntk" of these very blocks, where they are there already: one
+            decomposition then serves other targets, ridges and procedures as well. The law's own is always shared.
+        progress: as in `measure_all`.
+    """
     chosen, settings = choose(names), settings or MeasureSettings()
     ridges = settings.ridges or (distribution.procedure.ridge,)
     table = _Table(distribution.times, ridges)
     found = _curves_of(distribution, curves) if any(m.place == "curve" for m in chosen) else None
     law = LawView(distribution, settings, found)
-    with np.errstate(over="ignore"):
+    known = {**(spectra or {}), distribution.procedure.tangent: distribution.spectrum}
+    try:
         for measure in chosen:
             if measure.place in ("time", "curve", "model"):
                 table.put(measure, (), law)
-        _fill_kernels(table, distribution, chosen, settings, progress)
+        _fill_kernels(table, lambda name: kernel_view(distribution, name, settings, known), chosen, progress)
+    except KeyboardInterrupt:
+        raise Interrupted(table.dataset(chosen, _provenance(distribution, settings))) from None
     return table.dataset(chosen, _provenance(distribution, settings))
 
 
 def _fill_kernels(
-    table: _Table,
-    distribution: OutputDistribution,
-    chosen: tuple[Measure, ...],
-    settings: MeasureSettings,
-    progress: Track,
+    table: _Table, view_of: Callable[[str], KernelView], chosen: tuple[Measure, ...], progress: Track
 ) -> None:
     of_kernel, of_ridge, of_pair = ([m for m in chosen if m.place == p] for p in ("kernel", "ridge", "pair"))
     if not (of_kernel or of_ridge or of_pair):
@@ -114,7 +138,7 @@ def _fill_kernels(
     for k, r in progress(steps, "measures of kernels and ridges", len(steps)):
         name = KERNELS[k]
         if name not in views:
-            views[name] = kernel_view(distribution, name, settings)
+            views[name] = view_of(name)
             table.note(*views[name].spectrum.notes(name))
             for measure in of_kernel:
                 table.put(measure, (k,), views[name])
@@ -126,17 +150,18 @@ def _fill_kernels(
         table.put(measure, (), PairView(**views))
 
 
-def kernel_view(distribution: OutputDistribution, name: str, settings: MeasureSettings) -> KernelView:
-    """One kernel's view; the decomposition is the law's where that kernel drives training."""
-    matrix = to_numpy(getattr(distribution.blocks.train, name))
-    data = distribution.data
-    if name == distribution.procedure.tangent:
-        shared, projected = distribution.spectrum, to_numpy(distribution.targets)
-        return KernelView(name, matrix, _on_host(shared), projected, data, settings)
+def kernel_view(
+    distribution: OutputDistribution, name: str, settings: MeasureSettings, spectra: Mapping[str, Spectrum]
+) -> KernelView:
+    """One kernel's view, decomposing it where its spectrum is not among those given."""
+    matrix, data = getattr(distribution.blocks.train, name), distribution.data
     with float64():
-        own = spectrum(getattr(distribution.blocks.train, name), f"the {name.upper()} of the training inputs")
-    own = _on_host(own)
-    return KernelView(name, matrix, own, np.asarray(own.eigenvectors).T @ data.y_train, data, settings)
+        found = _on_host(spectra.get(name) or spectrum(matrix, f"the {name.upper()} of the training inputs"))
+    if name == distribution.procedure.tangent:
+        projected = to_numpy(distribution.targets)
+    else:
+        projected = np.asarray(found.eigenvectors).T @ data.y_train
+    return KernelView(name, to_numpy(matrix), found, projected, data, settings)
 
 
 def _on_host(found: Spectrum) -> Spectrum:
@@ -255,8 +280,12 @@ def _provenance(distribution: OutputDistribution, settings: MeasureSettings) -> 
         "kernel_fingerprint": distribution.blocks.fingerprint,
         "kernel_notes": "; ".join(distribution.notes),
         "settings": repr(settings),
-        **{f"version_{name}": version for name, version in versions().items()},
+        **{f"version_{name}": version for name, version in _versions().items()},
     }
+
+
+# Reading them from the disk takes longer than the measures of a small model.
+_versions = functools.cache(versions)
 
 
 def as_row(measures: xr.Dataset, ridge: int = 0, time: int = -1) -> dict[str, float]:

@@ -245,4 +245,7 @@ class LawView:
     def _values(self, name: str, split: str | None) -> np.ndarray:
         assert self.curves is not None
         variable = self.curves[name]
-        return np.asarray(variable if split is None else variable.sel(split=split), dtype=np.float64)
+        if split is None:
+            return np.asarray(variable, dtype=np.float64)
+        place = self.curves["split"].values.tolist().index(split)
+        return np.asarray(variable.transpose("time", "split"), dtype=np.float64)[:, place]

@@ -337,6 +337,16 @@ def test_one_decomposition_a_kernel(monkeypatch):
     assert sorted(count) == ["the NNGP of the training inputs", "the NTK of the training inputs"]
 
 
+def test_spectra_that_are_there_serve_other_targets_and_procedures(monkeypatch, results):
+    problem, settings = PROBLEMS[0], MeasureSettings(ridges=PROBLEMS[0].ridges)
+    spectra = {name: linear_algebra.spectrum(problem.kernel(name)) for name in ("nngp", "ntk")}
+    law = ni.output_distribution(problem.model.blocks, problem.data, ni.GradientFlow(ridge=0.2), TIMES)
+    monkeypatch.setattr(evaluation, "spectrum", None)  # not called
+    found = measures_of(law, settings=settings, names=["evidence", "loo_error"], spectra=spectra)
+    for name in ("evidence", "loo_error"):
+        np.testing.assert_allclose(found[name], results[problem.name][name], rtol=1e-11)
+
+
 def test_device_arrays_give_the_same(results):
     problem, blocks = PROBLEMS[0], PROBLEMS[0].model.blocks
     names = ("variance_train", "loss_area", "evidence", "loo_error", "target_alignment", "kernel_similarity")
@@ -385,6 +395,47 @@ def test_rows(results):
     two = [m for m in MEASURES.values() if "kernel" in m.dims]
     assert len(row) == len(MEASURES) + len(two)
     assert "condition_number_ntk" not in row
+
+
+def test_an_interruption_keeps_what_was_finished(results):
+    problem = PROBLEMS[0]
+
+    def stop_at_the_second_kernel(items, label, total=None):
+        for index, item in enumerate(items):
+            if index == 2:
+                raise KeyboardInterrupt
+            yield item
+
+    with pytest.raises(evaluation.Interrupted) as caught:
+        measure_all(
+            problem.model.blocks,
+            problem.data,
+            problem.procedure,
+            problem.times,
+            settings=problem.settings,
+            progress=stop_at_the_second_kernel,
+        )
+    partial, whole = caught.value.partial, results[problem.name]
+    np.testing.assert_array_equal(partial["evidence"].sel(kernel="nngp"), whole["evidence"].sel(kernel="nngp"))
+    assert np.all(np.isnan(partial["evidence"].sel(kernel="ntk")))
+    np.testing.assert_array_equal(partial["variance_test"], whole["variance_test"])
+    assert "kernel_similarity" not in partial
+
+
+def test_test_targets_are_not_looked_at(results):
+    problem = PROBLEMS[0]
+    data = problem.data
+    other = Dataset(data.x_train, data.y_train, data.x_test, -data.y_test, data.labels_train, 1 - data.labels_test)
+    found = measure_all(
+        problem.model.blocks,
+        other,
+        problem.procedure,
+        problem.times,
+        curves=problem.curves,
+        settings=problem.settings,
+    )
+    for name in MEASURES:
+        np.testing.assert_array_equal(found[name], results[problem.name][name], err_msg=name)
 
 
 def test_bad_input_is_refused():
