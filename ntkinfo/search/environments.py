@@ -1,0 +1,325 @@
+"""Trials as columns, pairs of trials that differ in one hyperparameter, and the environments that such pairs form.
+
+Trials of different data sets are never compared with each other: every score is computed for each data set by itself
+and then averaged over data sets with equal weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from ntkinfo.core import checks
+from ntkinfo.core.arrays import Array
+
+
+@dataclass(frozen=True)
+class TrialTable:
+    """M trials: what was measured on each, how well it generalised, and how it was set up.
+
+    Args:
+        measures: name to values (M,). Infinite values are allowed (they only rank last or first); NaN is not: see
+            `without_missing`.
+        gap: what a measure should rise with, (M,): generalisation gap, test loss or test error.
+        hyperparameters: name to values (M,), numbers or strings. Trials that agree in all of them and in the data set
+            are repeats: leave out the seed. Only exactly equal numbers count as equal.
+        data_set: name of each trial's data set, (M,).
+        test_size: number of test inputs behind each gap, (M,); None where the gap has no sampling error that matters.
+
+    Raises:
+        ValueError: no trials, columns of other lengths, NaN, a gap that is infinite.
+    """
+
+    measures: Mapping[str, np.ndarray]
+    gap: np.ndarray
+    hyperparameters: Mapping[str, np.ndarray]
+    data_set: np.ndarray
+    test_size: np.ndarray | None = None
+
+    def __post_init__(self):
+        gap = np.asarray(self.gap, dtype=np.float64)
+        if gap.ndim != 1 or gap.size == 0:
+            raise ValueError(f"gap has shape {gap.shape}; it must be (trials,), at least one")
+        checks.finite("gap", gap)
+        object.__setattr__(self, "gap", gap)
+        object.__setattr__(self, "data_set", _column("data_set", self.data_set, len(gap)).astype(str))
+        for key in ("measures", "hyperparameters"):
+            columns = getattr(self, key)
+            object.__setattr__(self, key, {n: _column(f"{key}[{n!r}]", v, len(gap)) for n, v in columns.items()})
+        object.__setattr__(self, "measures", {n: v.astype(np.float64) for n, v in self.measures.items()})
+        if self.test_size is not None:
+            sizes = _column("test_size", self.test_size, len(gap)).astype(np.float64)
+            if not np.all(sizes >= 1):
+                raise ValueError(f"test_size holds {sizes.min()}; it is the number of test inputs: at least 1")
+            object.__setattr__(self, "test_size", sizes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the measures, in order."""
+        return tuple(self.measures)
+
+    @cached_property
+    def data_sets(self) -> tuple[str, ...]:
+        """Names of the data sets, sorted."""
+        return tuple(np.unique(self.data_set))
+
+    @cached_property
+    def parts(self) -> tuple[Int[np.ndarray, " m"], ...]:
+        """Rows of each data set, in the order of `data_sets`."""
+        return tuple(np.flatnonzero(self.data_set == name) for name in self.data_sets)
+
+    @cached_property
+    def ranks(self) -> Int[np.ndarray, "k m"]:
+        """Rank of every trial under every measure, equal for equal values; all that the scores use of a measure."""
+        for name, values in self.measures.items():
+            _no_nan(name, values)
+        return np.array([dense_ranks(v) for v in self.measures.values()]).reshape(len(self.measures), len(self.gap))
+
+    @cached_property
+    def gap_ranks(self) -> Int[np.ndarray, " m"]:
+        """Rank of every trial's gap."""
+        return dense_ranks(self.gap)
+
+    @cached_property
+    def codes(self) -> Int[np.ndarray, "p m"]:
+        """Each hyperparameter's value as a whole number from 0, in the order of the values."""
+        rows = [np.unique(v, return_inverse=True)[1].reshape(-1) for v in self.hyperparameters.values()]
+        return np.array(rows, dtype=np.int64).reshape(len(rows), len(self.gap))
+
+    @cached_property
+    def combination(self) -> Int[np.ndarray, " m"]:
+        """Number of each trial's combination of data set and hyperparameters; repeats share it."""
+        return group_numbers(*self.codes, np.unique(self.data_set, return_inverse=True)[1].reshape(-1))
+
+    def select(self, rows: Array) -> TrialTable:
+        """The trials at these rows, or where a mask holds."""
+        columns = {key: {n: v[rows] for n, v in getattr(self, key).items()} for key in ("measures", "hyperparameters")}
+        sizes = None if self.test_size is None else self.test_size[rows]
+        return TrialTable(gap=self.gap[rows], data_set=self.data_set[rows], test_size=sizes, **columns)
+
+    def of(self, data_sets: Sequence[str]) -> TrialTable:
+        """The trials on these data sets.
+
+        Raises:
+            ValueError: a data set of which there are no trials.
+        """
+        for name in data_sets:
+            checks.choice("data set", name, self.data_sets)
+        return self.select(np.isin(self.data_set, list(data_sets)))
+
+    def with_measures(self, measures: Mapping[str, np.ndarray]) -> TrialTable:
+        """The same trials with other measures."""
+        return replace(self, measures=measures)
+
+    def without_missing(self, most: float = 0.05) -> tuple[TrialTable, tuple[str, ...]]:
+        """Leave out measures that are NaN in more than a share `most` of the trials, then trials that miss any other.
+
+        All measures are so compared on the same trials.
+
+        Returns:
+            The table and notes on what was left out.
+        """
+        checks.probability("most", most)
+        missing = {name: int(np.isnan(values).sum()) for name, values in self.measures.items()}
+        dropped = [name for name, count in missing.items() if count > most * len(self.gap)]
+        kept = {name: values for name, values in self.measures.items() if name not in dropped}
+        whole = np.all([~np.isnan(v) for v in kept.values()], axis=0) if kept else np.ones(len(self.gap), dtype=bool)
+        notes = [f"{name}: left out, NaN in {missing[name]} of {len(self.gap)} trials" for name in dropped]
+        if not np.all(whole):
+            some = [name for name in kept if missing[name]]
+            notes.append(f"{int((~whole).sum())} of {len(self.gap)} trials left out: NaN in {', '.join(some)}")
+        if not np.any(whole):
+            raise ValueError("no trial has all its measures; lower `most` or leave measures out")
+        return self.with_measures(kept).select(whole), tuple(notes)
+
+    def averaged(self) -> TrialTable:
+        """One trial for each combination: mean gap and measures over repeats."""
+        _, first, counts = np.unique(self.combination, return_index=True, return_counts=True)
+
+        def mean(values: np.ndarray) -> np.ndarray:
+            return np.bincount(self.combination, weights=values) / counts
+
+        table = self.select(first)
+        measures = {name: mean(values) for name, values in self.measures.items()}
+        sizes = None if self.test_size is None else mean(self.test_size)
+        return replace(table, measures=measures, gap=mean(self.gap), test_size=sizes)
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of trials of one data set that differ in exactly one hyperparameter.
+
+    Args:
+        first: rows of the trials with the smaller value, (P,).
+        second: rows of the trials with the larger value, (P,).
+        varied: index of the hyperparameter that differs, (P,).
+        group: number of the group of trials that agree in everything else, (P,); groups of different hyperparameters
+            have different numbers.
+        data_set: index of the data set, (P,).
+    """
+
+    first: Int[np.ndarray, " p"]
+    second: Int[np.ndarray, " p"]
+    varied: Int[np.ndarray, " p"]
+    group: Int[np.ndarray, " p"]
+    data_set: Int[np.ndarray, " p"]
+
+    def signs(self, ranks: Int[np.ndarray, "*k m"]) -> np.ndarray:
+        """Signs (..., P) of second minus first."""
+        return np.sign(ranks[..., self.second] - ranks[..., self.first]).astype(np.int8)
+
+
+def neighbours(trials: TrialTable) -> Pairs:
+    """All pairs that differ in exactly one hyperparameter; repeats pair each with each.
+
+    Raises:
+        ValueError: there are none, as where hyperparameters were drawn at random from intervals.
+    """
+    sets = np.unique(trials.data_set, return_inverse=True)[1].reshape(-1)
+    found, begin = [], 0
+    for index, code in enumerate(trials.codes):
+        others = group_numbers(*np.delete(trials.codes, index, axis=0), sets)
+        first, second = _pairs_within(others)
+        differ = code[first] != code[second]
+        first, second = first[differ], second[differ]
+        swap = code[first] > code[second]
+        first, second = np.where(swap, second, first), np.where(swap, first, second)
+        found.append((first, second, np.full(len(first), index), begin + others[first], sets[first]))
+        begin += int(others.max()) + 1
+    if not sum(len(part[0]) for part in found):
+        raise ValueError(
+            "no two trials of a data set differ in exactly one hyperparameter; scores by environment need a grid, "
+            "or hyperparameters rounded to a few values"
+        )
+    return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+@dataclass(frozen=True)
+class Environments:
+    """Pairs sorted into environments, with the weight of every pair.
+
+    Args:
+        pairs: the pairs of the environments that are kept, sorted by environment.
+        weight: (P,), how sure it is that the two gaps differ.
+        start: (E,), where each environment begins among the pairs.
+        size: (E,), effective number of pairs (Σw)²/Σw².
+        left_out: how many environments had too few effective pairs.
+        by: "values" or "combinations".
+    """
+
+    pairs: Pairs
+    weight: Float[np.ndarray, " p"]
+    start: Int[np.ndarray, " e"]
+    size: Float[np.ndarray, " e"]
+    left_out: int
+    by: str = field(default="values")
+
+
+BY = ("values", "combinations")
+
+
+def environments(trials: TrialTable, by: str = "values", least_size: float = 12.0) -> Environments:
+    """Sort the pairs that differ in one hyperparameter into environments.
+
+    Args:
+        trials: the trials; `test_size` sets the weights, which are 1 without it.
+        by: "combinations": one environment for each two combinations of hyperparameters, with all pairs of their
+            repeats in it, as Dziugaite et al. 2020; needs at least four repeats to reach an effective size of 12.
+            "values": one for each data set and two values of one hyperparameter; the others vary inside it.
+        least_size: environments of fewer effective pairs are left out and counted.
+
+    Raises:
+        ValueError: no environment is large enough; no pairs at all.
+
+    Source: Dziugaite et al. 2020, "In search of robust measures of generalization"; methods F.
+    """
+    checks.choice("by", by, BY)
+    checks.non_negative("least_size", least_size)
+    pairs = neighbours(trials)
+    if by == "values":
+        code = trials.codes[pairs.varied, pairs.first], trials.codes[pairs.varied, pairs.second]
+        key = group_numbers(pairs.data_set, pairs.varied, *code)
+    else:
+        key = group_numbers(trials.combination[pairs.first], trials.combination[pairs.second])
+    weight = pair_weights(trials, pairs)
+    total, squares = (np.bincount(key, weights=w) for w in (weight, weight**2))
+    size = np.divide(total**2, squares, out=np.zeros_like(total), where=squares > 0)
+    # The sums are exact for weights of 1; elsewhere a size that is 12 but for rounding counts as 12.
+    kept = (size >= least_size * (1 - 1e-9)) & (total > 0)
+    if not np.any(kept):
+        raise ValueError(
+            f"the largest of {len(size)} environments has {size.max():.3g} effective pairs and {least_size:.3g} are "
+            "needed; take more repeats (seeds), environments by 'values', more test inputs, or a smaller least_size"
+        )
+    rows = np.flatnonzero(kept[key])
+    rows = rows[np.argsort(key[rows], kind="stable")]
+    start = np.flatnonzero(np.diff(key[rows], prepend=-1))
+    chosen = Pairs(*(getattr(pairs, name)[rows] for name in ("first", "second", "varied", "group", "data_set")))
+    return Environments(chosen, weight[rows], start, size[kept], int((~kept).sum()), by)
+
+
+def pair_weights(
+    trials: TrialTable, pairs: Pairs, gap: Float[np.ndarray, " m"] | None = None
+) -> Float[np.ndarray, " p"]:
+    """(w − ½)₊ with w the probability, by Hoeffding, that two gaps of this difference differ; 1 without test sizes.
+
+    A gap between 0 and 1 from m test inputs is off by more than Δ/2 with probability at most φ = 2 exp(−mΔ²/2); both
+    are right with probability at least w = (1 − φ₁)₊ (1 − φ₂)₊. For m = 10⁴ differences below 0.0196 get no weight.
+
+    Fails when the gap is not a difference of averages of numbers between 0 and 1 (an error, or a bounded loss).
+    """
+    if trials.test_size is None:
+        return np.ones(len(pairs.first))
+    values = trials.gap if gap is None else gap
+    difference = values[pairs.second] - values[pairs.first]
+    sure = [
+        np.maximum(0.0, 1 - 2 * np.exp(-trials.test_size[i] * difference**2 / 2)) for i in (pairs.first, pairs.second)
+    ]
+    return np.maximum(0.0, sure[0] * sure[1] - 0.5)
+
+
+def dense_ranks(values: Float[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:
+    """Ranks from 0; equal values share one, and the next value has the next."""
+    return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int32)
+
+
+def group_numbers(*columns: Int[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:
+    """A whole number from 0 for every different row of the columns."""
+    number = np.zeros_like(columns[0])
+    for column in columns:
+        number = np.unique(number * (int(column.max(initial=0)) + 1) + column, return_inverse=True)[1].reshape(-1)
+    return number
+
+
+def _pairs_within(groups: Int[np.ndarray, " m"]) -> tuple[np.ndarray, np.ndarray]:
+    """All pairs of rows that share a group; groups of equal size are done together."""
+    order = np.argsort(groups, kind="stable")
+    counts = np.bincount(groups)
+    starts = np.cumsum(counts) - counts
+    first, second = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+    for size in np.unique(counts[counts > 1]):
+        rows = order[starts[counts == size][:, None] + np.arange(size)]
+        i, j = np.triu_indices(size, 1)
+        first.append(rows[:, i].reshape(-1))
+        second.append(rows[:, j].reshape(-1))
+    return np.concatenate(first), np.concatenate(second)
+
+
+def _column(name: str, values: Array, length: int) -> np.ndarray:
+    array = np.asarray(values)
+    checks.shape(name, array, (length,), "one value for each trial")
+    if np.issubdtype(array.dtype, np.floating) and name.startswith("hyper"):
+        _no_nan(name, array)
+    return array
+
+
+def _no_nan(name: str, values: np.ndarray) -> None:
+    if np.any(np.isnan(values)):
+        raise ValueError(
+            f"{name} is NaN in {int(np.isnan(values).sum())} of {len(values)} trials; leave them out first "
+            "(without_missing)"
+        )
