@@ -46,6 +46,11 @@ SHAPE = {
 }
 
 
+def least_replicates(level: float) -> int:
+    """Ensembles from the law that it takes for the smallest probability of all to count among all tests of shape."""
+    return int(np.ceil(len(SHAPE) / level * (1 - 1e-12))) - 1
+
+
 @dataclass(frozen=True)
 class ComparisonSettings:
     """How members are compared with the law.
@@ -67,7 +72,7 @@ class ComparisonSettings:
 
     level: float = 0.05
     replicates: int = 199
-    null_members: int = 256
+    null_members: int = 128
     joint_inputs: int = 6
     directions: int = 16
     seed: int = 0
@@ -79,10 +84,10 @@ class ComparisonSettings:
             checks.whole(name, getattr(self, name), least=least)
         checks.whole("seed", self.seed, least=0)
         checks.non_negative("rounding", self.rounding)
-        if (self.replicates + 1) * self.level < 2:
+        if self.replicates < least_replicates(self.level):
             raise ValueError(
                 f"replicates is {self.replicates}, too few to judge at the level {self.level:g}; take at least "
-                f"{int(np.ceil(2 / self.level)) - 1}, or a higher level"
+                f"{least_replicates(self.level)}, or a higher level"
             )
 
 

@@ -1,9 +1,10 @@
 """How discrepancies fall with the width: fitted exponents with intervals, beside what theory predicts.
 
-A discrepancy y(w) is taken for y = w^(−b) (α + β/w): a power of the width with the next term of its expansion, which at
-the smallest width may be half as large as the first. The measured values have known errors and may be negative, so the
-fit is in the values themselves, not in their logarithms; the interval of b is where the likelihood with α and β at
-their best falls by less than the χ² quantile. Where the fit is worse than the errors allow, they are scaled up.
+A discrepancy is taken for y(w) = α (w + s)^(−b): to first order α w^(−b) (1 − b s/w), a power of the width with the
+next term of its expansion, in a form that levels off at narrow widths as discrepancies do. The shift s lies between
+minus half the smallest width and that width itself. The measured values have known errors and may be negative, so the
+fit is in the values, not in their logarithms; the interval of b is where the likelihood with α and s at their best
+falls by less than the χ² quantile. Where the fit is worse than the errors allow, they are scaled up.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from ntkinfo.core import checks
 from ntkinfo.finite.comparison import holm
 from ntkinfo.finite.comparison_discrepancies import Measured
 
-_GRID = np.linspace(-2.0, 8.0, 2001)
-_LARGEST_CORRECTION = 0.5
+_POWERS = np.linspace(-2.0, 8.0, 2001)
+_SHIFTS = np.linspace(-0.5, 1.0, 61)  # of the smallest width
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ class WidthScaling:
         if np.isnan(self.exponent):
             return np.full(len(widths), np.nan)
         power = np.array([self.exponent * (2 if self.prediction.squared else 1)])
-        weights = _best(self.widths, self.value, self.standard_error, power)[1][0]
-        fitted = _basis(widths, float(self.widths.min()), power)[0] @ weights
+        best = _best(self.widths, self.value, self.standard_error, power)
+        fitted = best.height[0] * _shape(widths, float(self.widths.min()), power, float(best.shift[0]))[0]
         return np.sqrt(fitted) if self.prediction.squared else fitted
 
     @property
@@ -150,7 +151,7 @@ def _fit(name: str, widths: np.ndarray, given: Sequence[Measured]) -> WidthScali
         raise ValueError(f"the standard error of {name} is 0 at a width; it must come from members that differ")
     prediction = PREDICTIONS[name]
     scale = 0.5 if prediction.squared else 1.0
-    profile = _best(widths, value, error, _GRID)[0]
+    profile = _best(widths, value, error, _POWERS).misfit
     best, freedom = int(np.argmin(profile)), max(len(widths) - 3, 1)
     nothing = float(np.sum((value / error) ** 2))
     if nothing - profile[best] < scipy.stats.chi2.ppf(0.999, 3):
@@ -158,37 +159,47 @@ def _fit(name: str, widths: np.ndarray, given: Sequence[Measured]) -> WidthScali
         return WidthScaling(name, widths, value, error, np.nan, unknown, prediction, np.nan, nothing, freedom)
     inflated = max(1.0, float(profile[best]) / freedom)
     kept = np.flatnonzero((profile - profile[best]) / inflated <= scipy.stats.chi2.ppf(0.95, 1))
-    low = -np.inf if kept[0] == 0 else scale * float(_GRID[kept[0]])
-    high = np.inf if kept[-1] == len(_GRID) - 1 else scale * float(_GRID[kept[-1]])
-    predicted = float(_best(widths, value, error, np.array([prediction.exponent / scale]))[0][0])
+    low = -np.inf if kept[0] == 0 else scale * float(_POWERS[kept[0]])
+    high = np.inf if kept[-1] == len(_POWERS) - 1 else scale * float(_POWERS[kept[-1]])
+    predicted = float(_best(widths, value, error, np.array([prediction.exponent / scale])).misfit[0])
     drop = (predicted - float(profile[best])) / inflated
     p_value = float(scipy.stats.chi2.sf(max(drop, 0.0), 1))
-    exponent = scale * float(_GRID[best])
+    exponent = scale * float(_POWERS[best])
     return WidthScaling(
         name, widths, value, error, exponent, (low, high), prediction, p_value, float(profile[best]), freedom
     )
 
 
-def _basis(widths: np.ndarray, smallest: float, powers: Float[np.ndarray, " p"]) -> Float[np.ndarray, "p w 2"]:
-    """w^(−b) times 1 ± the largest correction, scaled to 1 at the smallest width; weights of both are 0 or above."""
-    relative = np.asarray(widths, dtype=np.float64) / smallest
-    correction = _LARGEST_CORRECTION / relative
-    shapes = np.stack([1 + correction, 1 - correction], axis=1)
-    return (relative[None, :] ** -powers[:, None])[:, :, None] * shapes[None]
+@dataclass(frozen=True)
+class _Best:
+    """χ² at each power with height and shift at their best, and these."""
+
+    misfit: Float[np.ndarray, " p"]
+    height: Float[np.ndarray, " p"]
+    shift: Float[np.ndarray, " p"]
 
 
-def _best(
-    widths: np.ndarray, value: np.ndarray, error: np.ndarray, powers: np.ndarray
-) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, "p 2"]]:
-    """χ² at each power with both weights at their best, 0 or above (inside, or on one of the two edges); the weights."""
-    design, wanted = _basis(widths, float(widths.min()), powers) / error[None, :, None], value / error
-    gram, along = np.einsum("pwi,pwj->pij", design, design), np.einsum("pwi,w->pi", design, wanted)
-    inside = np.linalg.solve(gram, along[:, :, None])[:, :, 0]
-    edge = np.maximum(along, 0.0) / np.einsum("pii->pi", gram)
-    first, second = edge * np.array([1.0, 0.0]), edge * np.array([0.0, 1.0])
-    candidates = np.stack([inside, first, second])
-    gains = np.einsum("kpi,pi->kp", candidates, along)
-    gains[0] = np.where(np.all(inside >= 0, axis=1), gains[0], -np.inf)
-    chosen = np.argmax(gains, axis=0)
-    every = np.arange(len(powers))
-    return wanted @ wanted - gains[chosen, every], candidates[chosen, every]
+def _best(widths: np.ndarray, value: np.ndarray, error: np.ndarray, powers: np.ndarray) -> _Best:
+    wanted = value / error
+    rows = [_at_shift(widths, wanted, error, powers, float(shift)) for shift in _SHIFTS]
+    gains = np.stack([gain for gain, _ in rows])
+    chosen, every = np.argmax(gains, axis=0), np.arange(len(powers))
+    heights = np.stack([height for _, height in rows])[chosen, every]
+    return _Best(wanted @ wanted - gains[chosen, every], heights, _SHIFTS[chosen])
+
+
+def _at_shift(
+    widths: np.ndarray, wanted: np.ndarray, error: np.ndarray, powers: np.ndarray, shift: float
+) -> tuple[Float[np.ndarray, " p"], Float[np.ndarray, " p"]]:
+    """By how much χ² falls with the best height, 0 or above, and that height."""
+    design = _shape(widths, float(widths.min()), powers, shift) / error[None, :]
+    along, size = design @ wanted, np.sum(design**2, axis=1)
+    return np.maximum(along, 0.0) ** 2 / size, np.maximum(along, 0.0) / size
+
+
+def _shape(
+    widths: np.ndarray, smallest: float, powers: Float[np.ndarray, " p"], shift: float
+) -> Float[np.ndarray, "p w"]:
+    """(w + s)^(−b), 1 at the smallest width; the shift in units of that width."""
+    relative = (np.asarray(widths, dtype=np.float64) / smallest + shift) / (1 + shift)
+    return relative[None, :] ** -powers[:, None]

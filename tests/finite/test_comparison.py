@@ -20,7 +20,7 @@ from tests.known_comparison import CHANCES, ScaleMixture
 from tests.random_features import RandomFeatures
 
 RNG = np.random.default_rng(0)
-FEW = ComparisonSettings(replicates=59, joint_inputs=3, directions=4)
+FEW = ComparisonSettings(level=0.1, replicates=59, joint_inputs=3, directions=4)
 
 
 def small_law(procedure=None, times=(0.0, 0.2, 0.6), outputs=2):
@@ -195,20 +195,20 @@ def test_what_rounding_hides_is_left_out_and_said():
     law = small_law(times=(0.1, 60.0))
     outputs = LawMembers(law).draw(2, 40)
     noisy = {split: one + 1e-4 * RNG.normal(size=one.shape) for split, one in outputs.items()}
-    result = Comparator(law, ComparisonSettings(replicates=59, joint_inputs=3, rounding=1e-4)).compare(noisy)
+    result = Comparator(law, replace(FEW, rounding=1e-4)).compare(noisy)
     kept = result.splits["train"].resolved
     assert np.all(kept[0])
     assert not np.all(kept[1])
     assert np.all(np.isnan(result.splits["train"].mean_score[~kept]))
     assert "left out" in result.notes[-1]
-    blind = Comparator(law, ComparisonSettings(replicates=59, joint_inputs=3)).compare(noisy)
+    blind = Comparator(law, FEW).compare(noisy)
     assert blind.agreement["variance"].p_value < 0.02
     assert result.agreement["variance"].p_value > 0.02
 
 
 def test_more_members_than_the_null_law_and_gradient_noise_are_noted():
     law = small_law(ni.GradientFlow(temperature=0.05))
-    settings = ComparisonSettings(replicates=39, null_members=30, joint_inputs=2)
+    settings = ComparisonSettings(level=0.2, replicates=39, null_members=30, joint_inputs=2)
     result = Comparator(law, settings).compare(LawMembers(law).draw(0, 50))
     assert any("null law of 30 members used for 50" in note for note in result.notes)
     assert any("independent of each other" in note for note in result.notes)
@@ -231,7 +231,7 @@ def test_holm():
 
 
 def test_bad_input():
-    with pytest.raises(ValueError, match="at least 39"):
+    with pytest.raises(ValueError, match="at least 99"):
         ComparisonSettings(replicates=10)
     with pytest.raises(ValueError, match="infinity"):
         Comparator(small_law(times=(1.0, np.inf)))

@@ -1,0 +1,67 @@
+"""What can be set in a run of `ntkinfo compare`, by section."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from ntkinfo.config import Format, ModelConfig, TrainingSection
+from ntkinfo.config_reading import Section, setting
+
+
+def _as_list(value: Any) -> Any:
+    return value if isinstance(value, list) else [value]
+
+
+Several = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_as_list)]
+
+
+class SteppedTrainingSection(TrainingSection):
+    """How members are trained: in steps, which the law follows exactly."""
+
+    procedure: str = setting("gradient_descent", "gradient_descent or heavy_ball")
+    step_size: float | None = setting(None, "step (default: a quarter of 1/largest eigenvalue of the kernel)", gt=0)
+
+
+class EnsembleSection(Section):
+    """Which networks of finite width are trained, and what is recorded of them."""
+
+    widths: Several = setting([32, 64, 128, 256, 512], "of the hidden layers; one ensemble each", min_length=1)
+    members: Several = setting([512, 384, 256, 128, 64], "members of each ensemble: one number, or one for each width")
+    steps: int = setting(128, "steps of training", ge=1)
+    records: int = setting(6, "recorded times, evenly spread on a log axis, besides the start", ge=1)
+    precision: Literal["float32", "float64"] = setting("float32", "float32 or float64, of the training")
+    twins: bool = setting(True, "train the members' linearised twins as well")
+    kernel_inputs: int = setting(8, "training inputs on which members' tangent kernels are followed; 0 for none", ge=0)
+    seed: int = setting(0, "fixes the members", "--ensemble-seed", ge=0)
+    checkpoint: str | None = setting(None, "folder from which a run that was killed goes on (default: beside results)")
+
+
+class ComparisonSection(Section):
+    """How members are compared with the law."""
+
+    level: float = setting(0.05, "chance of a false alarm in each family of values", gt=0, lt=1)
+    replicates: int = setting(199, "ensembles drawn from the law, for what chance does", ge=19)
+    joint_inputs: int = setting(6, "test inputs that are taken together", ge=1)
+    information: bool = setting(True, "informations from the members' samples")
+    parameter_members: int = setting(
+        0, "members for the parameters' relative entropy at finite width; 0 for none", ge=0
+    )
+    seed: int = setting(0, "fixes the ensembles drawn from the law", "--comparison-seed", ge=0)
+
+
+class ComparisonOutputSection(Section):
+    """Where results go."""
+
+    folder: str = setting("ntkinfo-results/compare", "folder of the results", "--out")
+    formats: list[Format] = setting(["png"], "of the figure: png, pdf, svg", "--format", min_length=1)
+
+
+class CompareConfig(ModelConfig):
+    """Every section of a configuration of `ntkinfo compare`."""
+
+    training: TrainingSection = SteppedTrainingSection()
+    ensemble: EnsembleSection = EnsembleSection()
+    comparison: ComparisonSection = ComparisonSection()
+    output: ComparisonOutputSection = ComparisonOutputSection()

@@ -1,0 +1,109 @@
+"""Tables of a comparison over widths, for reading on a terminal."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import xarray as xr
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+
+_HEADINGS = {
+    "divergence": "KL",
+    "joint divergence": "joint KL",
+    "skewness": "skew",
+    "kurtosis": "kurt",
+    "joint kurtosis": "joint kurt",
+    "projected skewness": "proj skew",
+    "projected kurtosis": "proj kurt",
+    "kernel_start_error": "start",
+    "kernel_drift": "moved",
+}
+
+
+def print_comparison(console: Console, comparison: xr.Dataset) -> None:
+    """Print agreement by width, exponents, and the verdicts in words.
+
+    Args:
+        console: where to print.
+        comparison: from `comparison_dataset`.
+    """
+    console.print()
+    console.print(agreement_table(comparison), highlight=False)
+    if "exponent" in comparison:
+        console.print()
+        console.print(scaling_table(comparison), highlight=False)
+    console.print()
+    for width, sentence in json.loads(comparison.attrs["verdicts"]).items():
+        console.print(f"[bold]{width}[/]: {escape(sentence)}.", highlight=False, soft_wrap=True)
+
+
+def agreement_table(comparison: xr.Dataset) -> Table:
+    """Lay out a row a width: the largest value of every family beside what is allowed, and the kernel's movement."""
+    families = [str(name) for name in comparison["family"].values]
+    table = _table(
+        "largest deviation of all in standard errors (allowed), ! where above; tangent kernel", ("width", "M")
+    )
+    for name in families:
+        table.add_column(_HEADINGS.get(name, name), justify="right", no_wrap=True)
+    moved = [name for name in ("kernel_start_error", "kernel_drift") if name in comparison]
+    for name in moved:
+        table.add_column(_HEADINGS[name], justify="right", no_wrap=True)
+    for width in comparison["width"].values:
+        row = comparison.sel(width=width)
+        cells = [str(int(width)), str(int(row["members"]))]
+        cells += [_cell(row, name) for name in families]
+        for name in moved:
+            value = row[name] if row[name].ndim == 0 else row[name].isel(time=-1)
+            cells.append(f"{100 * float(value):.2g} %")
+        table.add_row(*cells)
+    return table
+
+
+def scaling_table(comparison: xr.Dataset) -> Table:
+    """Lay out a row a discrepancy: its sizes by width, fitted and predicted exponent, and what follows."""
+    table = _table("size by width (~: within noise), and exponent a of width^(−a)", ("discrepancy",))
+    for width in comparison["width"].values:
+        table.add_column(str(int(width)), justify="right")
+    for heading in ("a", "95 % interval", "predicted", "p", "verdict"):
+        table.add_column(heading, justify="right")
+    for name in comparison["discrepancy"].values:
+        row = comparison.sel(discrepancy=name)
+        sizes = [
+            _size(float(s), float(n)) for s, n in zip(row["discrepancy_size"], row["discrepancy_noise"], strict=True)
+        ]
+        interval = f"{float(row['exponent_low']):.2f} to {float(row['exponent_high']):.2f}"
+        table.add_row(
+            str(name),
+            *sizes,
+            _number(float(row["exponent"]), ".2f"),
+            interval if np.isfinite(float(row["exponent"])) else "-",
+            f"{float(row['exponent_predicted']):g}",
+            _number(float(row["exponent_p_value"]), ".2g"),
+            str(row["exponent_verdict"].values),
+        )
+    return table
+
+
+def _table(title: str, headings: tuple[str, ...]) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "discrepancy" else "right", no_wrap=True)
+    return table
+
+
+def _cell(row: xr.Dataset, family: str) -> str:
+    one = row.sel(family=family)
+    largest, limit = float(np.nanmax(one["largest"].values)), float(one["limit"])
+    return f"{largest:.1f} ({limit:.1f}){'!' if largest > limit else ''}"
+
+
+def _size(size: float, noise: float) -> str:
+    return "~" if size < noise else f"{size:.2g}"
+
+
+def _number(value: float, form: str) -> str:
+    return f"{value:{form}}" if np.isfinite(value) else "-"
