@@ -69,7 +69,7 @@ class DiscreteCurve:
     @cached_property
     def widest(self) -> tuple[float, float]:
         """I(T;X) where the bounds are farthest apart, and how far."""
-        places = self._breakpoints
+        places = self.breakpoints
         gaps = self.upper(places) - self.lower(places)
         return float(places[np.argmax(gaps)]), float(max(0.0, gaps.max()))
 
@@ -169,7 +169,7 @@ class DiscreteCurve:
         return slopes, np.concatenate([heights, [0.0, self.problem.mutual_information]])
 
     @cached_property
-    def _breakpoints(self) -> np.ndarray:
+    def breakpoints(self) -> np.ndarray:
         """Where the difference of the bounds can be largest: corners of either."""
         slopes, heights = self._lines
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -260,7 +260,7 @@ def _next_beta(curve: DiscreteCurve, accuracy: float, tried: set[float], outcome
     if curve.gap <= accuracy:
         outcome[0] = ACCURATE
         return None
-    places = curve._breakpoints
+    places = curve.breakpoints
     gaps = curve.upper(places) - curve.lower(places)
     hull = curve.hull
     for place in places[np.argsort(-gaps)][: np.count_nonzero(gaps > accuracy)]:

@@ -13,12 +13,12 @@ and a global certificate (`certificate.py`).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from scipy.linalg import eigh
-from scipy.sparse.csgraph import connected_components
 
 CONVERGED = "converged"
 SWEEP_LIMIT = "sweep limit"
@@ -29,14 +29,15 @@ LOG_ZERO = -1e200
 _ROUNDING = 4e-16
 # Newton steps where the matrix has at most so many rows and the slopes at most so many entries.
 _NEWTON_ROWS, _NEWTON_ENTRIES = 240, 4_000_000
-_FLATTEST = 1e-9
+_FLATTEST = (1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1)
 _LIGHT = 0.05
-_NEAR = (1e-9, 1e-5, 1e-3)
+_NEAR = (1e-9, 1e-6, 1e-4)
 _TIDY_EVERY = 4
 _STALLS = 20
 _MOST_TO_UNITE = 2000
 
 
+@runtime_checkable
 class Distortion(Protocol):
     """What differs between the bottleneck and its dual, for the inputs of one problem and one β."""
 
@@ -165,7 +166,7 @@ def minimise(distortion: Distortion, start: State, tolerance: float, limit: int,
     Returns:
         The minimum; F in its trace does not rise.
     """
-    state, trace, used, stalls = start, [], 0, 0
+    state, trace, used, stalls, level = start, [], 0, 0, 0
     here = sweep(distortion, state)
     while True:
         trace.append(here.objective)
@@ -177,29 +178,36 @@ def minimise(distortion: Distortion, start: State, tolerance: float, limit: int,
         if done:
             stop = CONVERGED if here.change <= tolerance else SWEEP_LIMIT if used >= limit else STALLED
             return Minimum(state, here.posterior, here.objective, here.change, stop, used, trace)
-        state, following, extra = _step(distortion, state, here, newton, used)
+        if newton:
+            state, following, extra, level = _step(distortion, state, here, used, level)
+        else:
+            state, following, extra = here.after, sweep(distortion, here.after), 0
         used += extra
         small = _ROUNDING * max(1.0, abs(here.objective))
         stalls = stalls + 1 if newton and here.objective - following.objective <= small else 0
         here = following
 
 
-def _step(distortion: Distortion, state: State, here: Sweep, newton: bool, used: int) -> tuple[State, Sweep, int]:
-    """The best of the plain round and of what else is tried; its sweep, and how many sweeps the others took."""
+def _step(distortion: Distortion, state: State, here: Sweep, used: int, level: int) -> tuple[State, Sweep, int, int]:
+    """The best of the plain round and of what else is tried.
+
+    Returns the state, its sweep, how many sweeps the others took, and which Newton step to begin with next time.
+    """
     best, following, extra = here.after, sweep(distortion, here.after), 0
-    if not newton:
-        return best, following, extra
-    candidates: list[State | None] = [_newton(distortion, state, here), _without_vanishing(state, here)]
-    if used % _TIDY_EVERY == 0:
-        candidates += _united(following.after)
-    for candidate in candidates:
-        if candidate is None:
-            continue
+    start, level = max(0, level - 1), len(_FLATTEST)
+    for number, candidate in enumerate(_newton(distortion, state, here, _FLATTEST[start:]), start):
+        trial = sweep(distortion, candidate)
+        extra += 1
+        if _better(trial, following):
+            best, following, level = candidate, trial, number
+            break
+    others = [*_without_vanishing(state, here), *(_united(best) if used % _TIDY_EVERY == 0 else [])]
+    for candidate in others:
         trial = sweep(distortion, candidate)
         extra += 1
         if _better(trial, following):
             best, following = candidate, trial
-    return best, following, extra
+    return best, following, extra, level
 
 
 def _fewest(distortion: Distortion, state: State, here: Sweep) -> tuple[State, Sweep]:
@@ -220,13 +228,13 @@ def _better(trial: Sweep, other: Sweep) -> bool:
     return difference <= 0 and (trial.change < other.change or fewer)
 
 
-def _without_vanishing(state: State, here: Sweep) -> State | None:
+def _without_vanishing(state: State, here: Sweep) -> list[State]:
     """Light clusters whose weight falls are left out: to first order that lowers F."""
     weight, after = np.exp(state.log_weight), np.exp(here.after.log_weight)
     gone = (after < _LIGHT) & (after < weight * (1 - 1e-9)) | (after < 1e-14)
     if not np.any(gone) or np.all(gone):
-        return None
-    return here.after.take(~gone)
+        return []
+    return [here.after.take(~gone)]
 
 
 def _united(state: State) -> list[State]:
@@ -238,10 +246,20 @@ def _united(state: State) -> list[State]:
     distance = np.maximum(0.0, 1 - root @ root.T)
     found: list[State] = []
     for near in _NEAR:
-        groups, labels = connected_components(distance < near, directed=False)
+        labels = _components(distance < near)
+        groups = int(labels.max()) + 1
         if groups < (len(found[-1].log_weight) if found else count):
             found.append(_joined(state, np.eye(groups)[labels]))
     return found
+
+
+def _components(linked: np.ndarray) -> np.ndarray:
+    """Number of the connected component of each node, from a symmetric matrix of links with a true diagonal."""
+    while True:
+        farther = (linked.astype(np.float64) @ linked) > 0
+        if np.array_equal(farther, linked):
+            return np.unique(linked.argmax(axis=1), return_inverse=True)[1]
+        linked = farther
 
 
 def _joined(state: State, membership: np.ndarray) -> State:
@@ -252,22 +270,26 @@ def _joined(state: State, membership: np.ndarray) -> State:
     return State(np.log(total) + highest, share @ state.points / total[:, None])
 
 
-def _newton(distortion: Distortion, state: State, here: Sweep) -> State | None:
-    """A Newton step in (log w_t, r_t), scaled by the information of the complete data; None where it cannot be."""
+def _newton(distortion: Distortion, state: State, here: Sweep, floors: Sequence[float]) -> Iterator[State]:
+    """Newton steps in (log w_t, r_t), from the longest to ones shorter along flat directions; none where it cannot be.
+
+    The metric is the information of the complete data: in it a round of the equations is the step with all eigenvalues
+    1, and an eigenvalue near 0 is a direction in which the rounds crawl.
+    """
     clusters, values = state.points.shape
     n = len(distortion.law)
-    if clusters * values > _NEWTON_ROWS or n * clusters * values > _NEWTON_ENTRIES:
-        return None
-    if np.any(state.points <= 0):
-        return None
+    if clusters * values > _NEWTON_ROWS or n * clusters * values > _NEWTON_ENTRIES or np.any(state.points <= 0):
+        return
     gradient, hessian, metric = _derivatives(distortion, state, here)
     try:
-        # In the metric of the complete data a round of the equations is the step with all eigenvalues 1.
         eigenvalues, vectors = eigh(hessian, metric)
     except np.linalg.LinAlgError:
-        return None
-    step = -vectors @ ((vectors.T @ gradient) / np.maximum(np.abs(eigenvalues), _FLATTEST))
-    return _moved(state, step.reshape(clusters, values))
+        return
+    along = vectors.T @ gradient
+    for floor in floors:
+        step = -vectors @ (along / np.maximum(np.abs(eigenvalues), floor))
+        if (moved := _moved(state, step.reshape(clusters, values))) is not None:
+            yield moved
 
 
 def _derivatives(distortion: Distortion, state: State, here: Sweep) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -279,12 +301,14 @@ def _derivatives(distortion: Distortion, state: State, here: Sweep) -> tuple[np.
     free = np.ones_like(slopes)
     free[:, :, 1:] = slopes[:, :, :-1] - slopes[:, :, -1:]
     flat = (np.sqrt(law)[:, None, None] * here.posterior[:, :, None] * free).reshape(len(law), -1)
-    gradient = -np.einsum("xt,xti->ti", joint, free)
+    columns = free.transpose(1, 2, 0)
+    weighted = columns * joint.T[:, None, :]
+    gradient = -weighted.sum(axis=2)
     gradient[:, 0] += weight
     hessian = flat.T @ flat
     metric = np.zeros_like(hessian)
     curvature = distortion.curvature(joint, state.points)
-    outer = np.einsum("xt,xti,xtj->tij", joint, free, free)
+    outer = weighted @ columns.transpose(0, 2, 1)
     for t in range(clusters):
         block = slice(t * values, (t + 1) * values)
         own = np.zeros((values, values))
@@ -332,8 +356,8 @@ class BottleneckDistortion:
     def majorant(self, vertices: np.ndarray) -> np.ndarray:
         """By the tangent of the logarithm at the centre, or at the largest r_y of the cell, whichever is less."""
         centre = vertices.mean(axis=1)
-        slope = vertices / centre[:, None, :] - 1
-        tangent = (log(centre) @ self.rows.T)[:, :, None] + np.einsum("xy,cvy->cxv", self.rows, slope)
+        slope = (vertices / centre[:, None, :] - 1).transpose(0, 2, 1)
+        tangent = (log(centre) @ self.rows.T)[:, :, None] + self.rows @ slope
         corner = log(vertices.max(axis=1)) @ self.rows.T
         bound = np.where(tangent.max(axis=2, keepdims=True) < corner[:, :, None], tangent, corner[:, :, None])
         return self.beta * np.minimum(0.0, bound - self.negative_entropy[None, :, None])

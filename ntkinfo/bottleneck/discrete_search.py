@@ -86,7 +86,7 @@ def descend(distortion: Distortion, start: State, rows: np.ndarray, settings: So
         found = minimise(distortion, state, settings.tolerance, settings.sweeps)
         trace, sweeps = trace + found.trace, sweeps + found.sweeps
         log_z = normalisers(distortion, found)
-        missing, top = _missing(distortion, log_z, np.concatenate([_spread(rows), found.state.points]), settings)
+        missing, top = _missing(distortion, log_z, np.concatenate([spread_rows(rows), found.state.points]), settings)
         room = most - len(found.state.log_weight)
         if len(missing) == 0 or room <= 0:
             break
@@ -113,7 +113,7 @@ def _missing(
     return (top.point[None] if top.lower > 2 * least else missing), top
 
 
-def _spread(rows: np.ndarray) -> np.ndarray:
+def spread_rows(rows: np.ndarray) -> np.ndarray:
     """Some of the rows, to start ascents from."""
     most = _STARTS_FEW if rows.shape[1] <= 3 else _STARTS_MANY
     order = np.lexsort(rows.T)

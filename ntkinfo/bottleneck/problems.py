@@ -105,7 +105,10 @@ class DiscreteProblem:
 
     @cached_property
     def classes(self) -> Int[np.ndarray, " x"]:
-        """The number of each input's class: inputs with the same p(y|x) (to 1e-13) share one; (n,), from 0."""
+        """The number of each input's class: inputs with the same p(y|x) (to 1e-13) share one; (n,), from 0.
+
+        In the order in which classes first appear, so that without equal rows the class of an input is its place.
+        """
         return _row_classes(self.conditional)
 
     def merged(self) -> DiscreteProblem:
@@ -114,12 +117,10 @@ class DiscreteProblem:
         p(y|x) is a minimal sufficient statistic of X for Y. Averaging an encoder over a class leaves I(T;Y) as it is
         and does not raise I(X;T), so the bottleneck curve is the same, exactly. H(X) becomes the entropy of the class.
         """
-        count = int(self.classes.max()) + 1
-        if count == self.n_inputs:
+        _, first = np.unique(self.classes, return_index=True)
+        if len(first) == self.n_inputs:
             return self
-        law = np.bincount(self.classes, self.input_law, count)
-        first = np.full(count, -1)
-        first[self.classes[::-1]] = np.arange(self.n_inputs)[::-1]
+        law = np.bincount(self.classes, self.input_law)
         return DiscreteProblem(law, self.conditional[first], self.name)
 
     def information(self, encoder: Float[Array, "x t"]) -> tuple[float, float]:
@@ -262,6 +263,6 @@ def _row_classes(rows: np.ndarray) -> np.ndarray:
     for column in rows.T:
         order = np.lexsort((column, classes))
         step = (np.diff(column[order]) > SAME_ROW) | (np.diff(classes[order]) > 0)
-        finer = np.concatenate([[0], np.cumsum(step)])
-        classes[order] = finer
-    return classes
+        classes[order] = np.concatenate([[0], np.cumsum(step)])
+    _, first, place = np.unique(classes, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[place]
