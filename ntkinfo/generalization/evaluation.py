@@ -121,6 +121,9 @@ def measures_of(
         for measure in chosen:
             if measure.place in ("time", "curve", "model"):
                 table.put(measure, (), law)
+        if any("law" in measure.needs and measure.place == "time" for measure in chosen):
+            with float64():
+                table.note(*(f"training inputs: {note}" for note in distribution.train.notes))
         _fill_kernels(table, lambda name: kernel_view(distribution, name, settings, known), chosen, progress)
     except KeyboardInterrupt:
         raise Interrupted(table.dataset(chosen, _provenance(distribution, settings))) from None
@@ -296,14 +299,15 @@ def as_row(measures: xr.Dataset, ridge: int = 0, time: int = -1) -> dict[str, fl
         ridge: index of the ridge.
         time: index of the time.
     """
-    chosen = {dim: index for dim, index in (("ridge", ridge), ("time", time)) if dim in measures.dims}
-    at = measures.isel(chosen)
+    chosen = {"ridge": ridge, "time": time}
     row: dict[str, float] = {}
-    for name, variable in at.data_vars.items():
-        if name not in MEASURES:
+    for name, measure in MEASURES.items():
+        if name not in measures:
             continue
-        if variable.dims:
-            row |= {f"{name}_{kernel}": float(variable.sel(kernel=kernel)) for kernel in KERNELS}
+        # Every variable has the registry's dimensions, the kernel first.
+        values, places = measures[name].values, tuple(chosen[dim] for dim in measure.dims if dim != "kernel")
+        if "kernel" in measure.dims:
+            row |= {f"{name}_{kernel}": float(values[(k, *places)]) for k, kernel in enumerate(KERNELS)}
         else:
-            row[str(name)] = float(variable)
+            row[name] = float(values[places])
     return row
