@@ -6,8 +6,8 @@ of T given x are averages of Gaussians around propagated activations; nothing bu
 With u = p(t|x) and R the sum of p(t|x') over the other inputs, I(X;T) = E log n u / (u + R). This is convex in the law
 of T given x, so that an average for u that contains the very activation that T was drawn at gives too much on average;
 at a given t it is concave in u, so that an average from other passes gives too little. And it is convex in R, so that
-few passes of the other inputs give too much, by an amount that halving them measures. All of it is computed from the
-same draws, and every information comes with a bracket.
+few passes of the other inputs give too much, by an amount that leaving one of them out measures. All of it is computed
+from the same draws, and every information comes with a bracket.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ class LayerInformation:
 
     Args:
         information_input: I(X;T), middle of its bracket. The standard error combines the sampling error of the draws
-            with half the width of the bracket, which is the effect of finitely many passes.
+            and of the passes of the other inputs with half the width of the bracket, the bias of finitely many passes.
         input_bracket: averages, (2,), whose expectations hold I(X;T) between them: the upper one whatever the number of
             passes, the lower one but for what doubling the effect of few passes of the other inputs does not cover.
         published: the sample-propagation estimator as published, ĥ(T) less the mean of ĥ(T|x), both of mixtures that
             contain the draws' own centres; it is the upper end of the bracket, and biased upward by the finite number
-            of passes. Its standard error is that of draws and passes, not of the bias.
+            of passes. Its standard error is that of the draws alone.
         information_target: I(T;Y) likewise, or None without labels.
         target_bracket: of I(T;Y), (2,), to first order in one over the number of passes; or None.
         ceiling: log n.
@@ -132,7 +132,8 @@ class PropagationSettings:
 
     Args:
         passes: of each input, that the density of T given x is the average of.
-        shared_passes: of each other input, for the density of T; even, at most `passes`.
+        shared_passes: of each other input, for the density of T; at most `passes`. Inputs times these should be some
+            thousand: with few inputs take all passes.
         draws: of each input that is drawn at, each with a pass of its own and a pair of opposite noises.
         inputs_drawn: how many of the inputs are drawn at, by chance; None for all of them.
         seed: of the choice and of the noises.
@@ -152,10 +153,8 @@ class PropagationSettings:
         checks.whole("shared_passes", self.shared_passes, least=2)
         checks.whole("draws", self.draws)
         checks.whole("seed", self.seed, least=0)
-        if self.shared_passes > self.passes or self.shared_passes % 2:
-            raise ValueError(
-                f"shared_passes is {self.shared_passes}; it must be even, and there are {self.passes} passes in all"
-            )
+        if self.shared_passes > self.passes:
+            raise ValueError(f"shared_passes is {self.shared_passes}; there are {self.passes} passes to take them from")
         if self.inputs_drawn is not None:
             checks.whole("inputs_drawn", self.inputs_drawn, least=2)
 
@@ -183,7 +182,7 @@ def sample_propagation(
 
     Returns:
         The informations. Where all inputs are drawn at, twice or more each, standard errors come from the scatter
-        within inputs; else from the scatter between all draws, which is more than it need be.
+        within inputs; else from the scatter between inputs, which is more than it need be.
 
     Raises:
         ValueError: shapes that do not fit the settings, NaN or infinity, labels of other length, no noise.
@@ -198,42 +197,47 @@ def sample_propagation(
     chosen = problem.chosen(settings)
     about_x, about_y, owner = (np.concatenate(part) for part in zip(*problem.draws(chosen, settings), strict=True))
     within = settings.draws > 1 and len(chosen) == len(problem.centres)
-    # The passes that densities are averages of scatter as the draws do; there are n · passes of them.
-    share = 1 + len(owner) / (len(problem.centres) * settings.passes)
-
-    def average(values: np.ndarray) -> Estimate:
-        return _average(values, owner, within, share)
-
     units, pairs, ceiling = problem.centres.shape[2], len(owner), float(np.log(len(problem.centres)))
     bound = monte_carlo_bound(units, noise_std, pairs).any_support
-    few, less, more = np.mean(about_x, axis=0)
-    few = few - more
-    given = _between(average(about_x[:, 1:].mean(axis=1) - few), np.array([less - 2 * few, more]))
-    published, target = average(about_x[:, 2]), (None, None)
+    few, less, more, apart = _summary(about_x)
+    given = _between(_average(about_x[:, -2:].mean(axis=1) - few, owner, within), apart, (less - 2 * few, more))
+    published, target = _average(about_x[:, -1], owner, within), (None, None)
     if labels is not None:
-        few, less, more = np.mean(about_y, axis=0)
-        few = few - more
-        spread = 2 * abs(few)
-        bracket = np.array([min(less, more) - spread, max(less, more) + spread])
-        target = _between(average(about_y[:, 1:].mean(axis=1) - few), bracket)
+        few, less, more, apart = _summary(about_y)
+        bracket = min(less, more) - 2 * abs(few), max(less, more) + 2 * abs(few)
+        target = _between(_average(about_y[:, -2:].mean(axis=1) - few, owner, within), apart, bracket)
     return LayerInformation(*given, published, *target, ceiling, bound, pairs)
 
 
-def _between(middle: Estimate, bracket: Float[np.ndarray, " 2"]) -> tuple[Estimate, Float[np.ndarray, " 2"]]:
-    """The middle of a bracket, with half its width in the standard error."""
-    error = float(np.hypot(middle.standard_error, 0.5 * (bracket[1] - bracket[0])))
-    return Estimate(middle.value, error, "Monte Carlo", "sample propagation, middle of the bracket"), bracket
+def _summary(values: Float[np.ndarray, "k r2"]) -> tuple[float, float, float, float]:
+    """What few passes of the other inputs add, averages without and with the draws' own centres, and the scatter.
+
+    Both the first and the last by the jackknife over those passes.
+    """
+    *left_out, less, more = (float(number) for number in np.mean(values, axis=0))
+    count, mean = len(left_out), float(np.mean(left_out))
+    scatter = np.sqrt((count - 1) / count * np.sum((np.array(left_out) - mean) ** 2))
+    return (count - 1) * (mean - more), less, more, float(scatter)
 
 
-def _average(values: Float[np.ndarray, " k"], owner: Int[np.ndarray, " k"], within: bool, share: float) -> Estimate:
-    if not within:
-        error = np.std(values, ddof=1) / np.sqrt(len(values))
-    else:
-        count = np.bincount(owner)
-        mean = np.bincount(owner, weights=values) / count
+def _between(middle: Estimate, apart: float, bracket: tuple[float, float]) -> tuple[Estimate, Float[np.ndarray, " 2"]]:
+    """The middle of a bracket, with half its width and the scatter of the passes in the standard error."""
+    error = float(np.sqrt(float(middle.standard_error) ** 2 + apart**2 + 0.25 * (bracket[1] - bracket[0]) ** 2))
+    value = Estimate(middle.value, error, "Monte Carlo", "sample propagation, middle of the bracket")
+    return value, np.array(bracket)
+
+
+def _average(values: Float[np.ndarray, " k"], owner: Int[np.ndarray, " k"], within: bool) -> Estimate:
+    """Mean with the standard error of the scatter within inputs, or else of that between inputs."""
+    count = np.bincount(owner)
+    drawn = count > 0
+    mean = np.bincount(owner, weights=values)[drawn] / count[drawn]
+    if within:
         squares = np.bincount(owner, weights=(values - mean[owner]) ** 2) / (count - 1)
         error = np.sqrt(np.sum(squares / count)) / len(count)
-    return Estimate(float(np.mean(values)), float(error * np.sqrt(share)), "Monte Carlo", "sample propagation")
+    else:
+        error = np.std(mean, ddof=1) / np.sqrt(len(mean))
+    return Estimate(float(np.mean(values)), float(error), "Monte Carlo", "sample propagation")
 
 
 @dataclass(frozen=True)
@@ -252,21 +256,19 @@ class _Problem:
         return np.sort(random.choice(len(self.centres), count, replace=False))
 
     def draws(self, chosen: np.ndarray, settings: PropagationSettings) -> Iterator[tuple[np.ndarray, ...]]:
-        """For each draw its contributions to I(X;T) and I(T;Y), (k, 3) each, and its input, in blocks.
+        """For each draw its contributions to I(X;T) and I(T;Y), (k, r + 2) each, and its input, in blocks.
 
-        The three are: with half the passes of the other inputs and its own centre, with all and without its own centre,
-        with all and with it.
+        They are: with its own centre and all shared passes but one, for each of those; without its own centre; with it.
         """
         random = np.random.default_rng(np.random.SeedSequence(settings.seed).spawn(2)[1])
         noise = random.standard_normal((len(chosen), self.fresh.shape[1], self.fresh.shape[2]))
-        half = settings.shared_passes // 2
-        rows = max(1, _NUMBERS_AT_ONCE // (len(self.centres) * half * 2 * self.fresh.shape[1]))
+        shared = self.centres[:, : settings.shared_passes]
+        rows = max(1, _NUMBERS_AT_ONCE // (shared.shape[0] * shared.shape[1] * 2 * self.fresh.shape[1]))
         jobs = []
         for kind in np.unique(self.classes[chosen]):
             places = np.flatnonzero(self.classes[chosen] == kind)
             same = self.classes == kind
-            halves = [self.centres[:, :half], self.centres[:, half : 2 * half]]
-            parts = [(_Centres.of(part[same]), _Centres.of(part[~same])) for part in halves]
+            parts = _Centres.of(shared[same]), _Centres.of(shared[~same])
             position = np.cumsum(same) - 1
             jobs += [(places[s : s + rows], parts, position) for s in range(0, len(places), rows)]
 
@@ -277,30 +279,21 @@ class _Problem:
         return iter(map_threads(run, jobs))
 
     def _block(
-        self, inputs: np.ndarray, noise: np.ndarray, parts: list[tuple[_Centres, _Centres]], position: np.ndarray
+        self, inputs: np.ndarray, noise: np.ndarray, parts: tuple[_Centres, _Centres], position: np.ndarray
     ) -> tuple[np.ndarray, ...]:
         k, q, units = noise.shape
         both = np.stack([self.fresh[inputs] + noise, self.fresh[inputs] - noise], axis=2).reshape(k, 2 * q, units)
-        less, more = (given.reshape(-1) for given in self._conditional(both, noise, inputs))
+        less, more = (given.reshape(-1, 1) for given in self._conditional(both, noise, inputs))
         draws, owner = both.reshape(-1, units), np.repeat(inputs, 2 * q)
-        same = [part.log_sum(draws, position[owner]) for part, _ in parts]
-        other = [part.log_sum(draws, None) for _, part in parts]
-        whole_same, whole_other = np.logaddexp(*same) - np.log(2), np.logaddexp(*other) - np.log(2)
-        versions = [
-            *((more, near, far) for near, far in zip(same, other, strict=True)),
-            (less, whole_same, whole_other),
-            (more, whole_same, whole_other),
-        ]
-        share = np.log(len(parts[0][0].points) / parts[0][0].passes)
-        about_x, about_y = [], []
-        for own, near, far in versions:
-            label = np.logaddexp(own, near)
-            total = np.logaddexp(label, far) - np.log(len(self.centres))
-            about_x.append(own - total)
-            about_y.append(label - share - total)
-        # The two halves are averaged, and so are opposite noises: one value for each pair.
-        rows = [np.stack([0.5 * (a[0] + a[1]), a[2], a[3]], axis=1) for a in (about_x, about_y)]
-        return *(row.reshape(-1, 2, 3).mean(axis=1) for row in rows), owner[::2]
+        near, far = _left_out(parts[0].log_sums(draws, position[owner])), _left_out(parts[1].log_sums(draws, None))
+        # Own centre or not, then the sums over the other inputs that belong to it.
+        own = np.concatenate([np.repeat(more, near.shape[1] - 1, axis=1), less, more], axis=1)
+        near, far = (np.concatenate([given, given[:, -1:]], axis=1) for given in (near, far))
+        label = np.logaddexp(own, near)
+        total = np.logaddexp(label, far) - np.log(len(self.centres))
+        about_y = label - np.log(parts[0].inputs) - total
+        # Opposite noises are averaged: one row for each pair.
+        return *(about.reshape(k * q, 2, -1).mean(axis=1) for about in (own - total, about_y)), owner[::2]
 
     def _conditional(
         self, both: Float[np.ndarray, "k r d"], noise: Float[np.ndarray, "k q d"], inputs: np.ndarray
@@ -318,26 +311,41 @@ class _Problem:
 
 @dataclass(frozen=True)
 class _Centres:
-    """Centres of some of the inputs, those of an input side by side, with half their squares."""
+    """Shared passes of some of the inputs, with half their squares."""
 
-    points: Float[np.ndarray, "M d"]
-    half_squares: Float[np.ndarray, " M"]
-    passes: int
+    points: Float[np.ndarray, "r m d"]
+    half_squares: Float[np.ndarray, "r m"]
 
     @classmethod
-    def of(cls, centres: Float[np.ndarray, "n r d"]) -> _Centres:
-        points = np.ascontiguousarray(centres.reshape(-1, centres.shape[2]))
-        return cls(points, 0.5 * np.sum(points * points, axis=1), centres.shape[1])
+    def of(cls, centres: Float[np.ndarray, "m r d"]) -> _Centres:
+        points = np.ascontiguousarray(np.swapaxes(centres, 0, 1))
+        return cls(points, 0.5 * np.sum(points * points, axis=2))
 
-    def log_sum(self, draws: Float[np.ndarray, "k d"], left_out: Int[np.ndarray, " k"] | None) -> np.ndarray:
-        """Log of the sum over inputs of the average of exp(−½ |draw − centre|²), without one input for each draw."""
-        exponents = np.matmul(draws, self.points.T)
-        exponents -= self.half_squares[None, :]
+    @property
+    def inputs(self) -> int:
+        return self.points.shape[1]
+
+    def log_sums(self, draws: Float[np.ndarray, "k d"], left_out: Int[np.ndarray, " k"] | None) -> np.ndarray:
+        """Log of the sum over inputs of exp(−½ |draw − centre|²), (k, r), without one input for each draw."""
+        if self.inputs == 0:
+            return np.full((len(draws), len(self.points)), -np.inf)
+        exponents = np.matmul(draws, self.points.reshape(-1, draws.shape[1]).T)
+        exponents -= self.half_squares.reshape(1, -1)
         exponents -= 0.5 * np.sum(draws * draws, axis=1)[:, None]
+        by_pass = exponents.reshape(len(draws), *self.half_squares.shape)
         if left_out is not None:
-            by_input = exponents.reshape(len(draws), -1, self.passes)
-            by_input[np.arange(len(draws)), left_out] = -np.inf
-        return _log_sum(exponents) - np.log(self.passes)
+            by_pass[np.arange(len(draws)), :, left_out] = -np.inf
+        return _log_sum(by_pass)
+
+
+def _left_out(logs: Float[np.ndarray, "k r"]) -> Float[np.ndarray, "k r1"]:
+    """Log of the average over all columns but each one, then over all; nothing is subtracted."""
+    count = logs.shape[1]
+    nothing = np.full((len(logs), 1), -np.inf)
+    before = np.concatenate([nothing, np.logaddexp.accumulate(logs, axis=1)], axis=1)
+    after = np.concatenate([np.logaddexp.accumulate(logs[:, ::-1], axis=1)[:, ::-1], nothing], axis=1)
+    others = np.logaddexp(before[:, :-1], after[:, 1:]) - np.log(count - 1)
+    return np.concatenate([others, before[:, -1:] - np.log(count)], axis=1)
 
 
 def _log_sum(exponents: Float[np.ndarray, "*places M"]) -> Float[np.ndarray, "*places"]:
