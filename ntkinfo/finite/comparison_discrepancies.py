@@ -15,6 +15,7 @@ from jaxtyping import Float
 
 from ntkinfo.core.arrays import to_numpy
 from ntkinfo.finite.comparison_divergence import divergence_per_input
+from ntkinfo.finite.comparison_members import LawMembers
 from ntkinfo.finite.comparison_moments import Moments
 from ntkinfo.training.output_distribution import OutputDistribution
 
@@ -40,6 +41,7 @@ def discrepancies(
     test: Float[np.ndarray, "t m p c"],
     law: OutputDistribution,
     *,
+    train: Float[np.ndarray, "t m n c"] | None = None,
     linearised: Float[np.ndarray, "t m p c"] | None = None,
     kernel_drift: Float[np.ndarray, "t m"] | None = None,
     kernel_start_error: Float[np.ndarray, " m"] | None = None,
@@ -49,6 +51,10 @@ def discrepancies(
     Args:
         test: (T, M, p, C), members' outputs on the test inputs of the law, at its times.
         law: of infinite width.
+        train: (T, M, n, C), the same on the training inputs. Where the first time is 0 they make the mean precise:
+            what the law's affine map makes of each member's own start has exactly the law's mean, as outputs average
+            to 0 at the start, and is subtracted first. That takes a readout of mean 0, which every description of a
+            network has.
         linearised: the same of the members' linearised twins.
         kernel_drift: (T, M), relative change of each member's tangent kernel from its start.
         kernel_start_error: (M,), relative distance of that start from the limit.
@@ -67,8 +73,9 @@ def discrepancies(
     mean, variance = to_numpy(law.mean)[later], to_numpy(law.variance)[later]
     left = (np.asarray(test, dtype=np.float64)[later] - mean[:, None]) / np.sqrt(variance)[:, None, :, None]
     members, grouped = left.shape[1], _grouped(left)
+    moved = left if train is None else _less_the_start(left, test, train, law, later)
     found = {
-        "mean": _square(_flat(grouped.mean(axis=2)), members),
+        "mean": _square(_flat(_grouped(moved).mean(axis=2)), members),
         "variance": _square(_flat(_variances(grouped) - 1), members),
         "kurtosis": _square(_flat(_fourth_cumulants(grouped)), members),
         "divergence": _divergence(grouped, members),
@@ -81,6 +88,19 @@ def discrepancies(
     if kernel_start_error is not None:
         found["kernel start"] = _average(np.asarray(kernel_start_error, dtype=np.float64) ** 2)
     return found
+
+
+def _less_the_start(
+    left: np.ndarray, test: np.ndarray, train: np.ndarray, law: OutputDistribution, later: np.ndarray
+) -> np.ndarray:
+    """Standardised differences from the law's mean, less what the law's map makes of the members' own starts."""
+    source = LawMembers(law, chosen=tuple(int(index) for index in later))
+    if law.times[0] != 0 or not source.joint:
+        return left
+    start = [np.asarray(one[0], dtype=np.float64) for one in (train, test)]
+    mean, variance = to_numpy(law.mean)[later], to_numpy(law.variance)[later]
+    followed = source.follow(*start)["test"] - mean[:, None]
+    return left - followed / np.sqrt(variance)[:, None, :, None]
 
 
 def square_of_mean(differences: Float[np.ndarray, "g k"]) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from ntkinfo.training.output_distribution import OutputDistribution
 from ntkinfo.training.output_law import OutputLaw
 
 SPLITS = ("train", "test")
-Outputs = dict[str, Float[np.ndarray, "t members p c"]]
+Outputs = dict[str, Float[np.ndarray, "_ _ _ _"]]  # (T, M, p, C); the splits differ in p
 
 
 @dataclass(frozen=True)
@@ -66,22 +66,45 @@ class LawMembers:
         return {split: self._separate(one, random, members) for split, one in laws.items()}
 
     def _trajectories(self, random: np.random.Generator, members: int) -> Outputs:
-        law, (n, outputs) = self.law, self.law.data.y_train.shape
-        vectors, values, columns = self._vectors, to_numpy(law.eigenvalues), members * outputs
+        (n, outputs), columns = self.law.data.y_train.shape, members * self.law.n_outputs
         start = self._start_root @ random.standard_normal((self._start_root.shape[1], columns))
-        along = vectors.T @ start[:n]
-        goal = np.repeat(to_numpy(law.targets)[:, None, :], members, axis=1).reshape(n, columns)
-        if law.summed.target_noise_variance:
-            noise = random.standard_normal((n, columns))
-            goal = goal + np.sqrt(law.summed.target_noise_variance) * (vectors.T @ noise)
+        noise = None
+        if self.law.summed.target_noise_variance:
+            noise = np.sqrt(self.law.summed.target_noise_variance) * random.standard_normal((n, columns))
+        train, test = self._followed(start[:n], start[n:], noise)
+        return {"train": _by_member(train, outputs), "test": _by_member(test, outputs)}
+
+    def follow(self, train: Float[np.ndarray, "m n c"], test: Float[np.ndarray, "m p c"]) -> Outputs:
+        """Where the law's affine map takes given starts, without noise: outputs (T, M, p, C) by split.
+
+        Args:
+            train: (M, n, C), outputs of any functions at the start on the training inputs.
+            test: (M, m, C), the same on the test inputs.
+
+        Raises:
+            ValueError: a law with gradient noise, which is no map of the start.
+        """
+        if not self.joint:
+            raise ValueError("temperature is above 0: outputs are no function of their start; leave the noise out")
+        starts = [np.moveaxis(one, 1, 0).reshape(one.shape[1], -1) for one in (train, test)]
+        found = self._followed(starts[0], starts[1], None)
+        return {split: _by_member(one, self.law.n_outputs) for split, one in zip(SPLITS, found, strict=True)}
+
+    def _followed(
+        self, start: Float[np.ndarray, "n k"], start_test: Float[np.ndarray, "p k"], noise: np.ndarray | None
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Columns of outputs at every time, on the training and on the test inputs."""
+        law, vectors = self.law, self._vectors
+        along, members = vectors.T @ start, start.shape[1] // self.law.n_outputs
+        goal = np.repeat(to_numpy(law.targets)[:, None, :], members, axis=1).reshape(along.shape)
+        goal = goal if noise is None else goal + vectors.T @ noise
         times = law.internal_times[self.indices]
         with float64():
             g, r = (to_numpy(f(law.eigenvalues, times)) for f in (law.summed.filter, law.summed.residual))
-        train = [
-            vectors @ (left[:, None] * along + (values * one)[:, None] * goal) for one, left in zip(g, r, strict=True)
-        ]
-        test = [start[n:] + self._tangent @ (one[:, None] * (goal - along)) for one in g]
-        return {"train": _by_member(train, outputs), "test": _by_member(test, outputs)}
+        learned = (to_numpy(law.eigenvalues) * g)[:, :, None]
+        train = [vectors @ (left[:, None] * along + one * goal) for one, left in zip(learned, r, strict=True)]
+        test = [start_test + self._tangent @ (one[:, None] * (goal - along)) for one in g]
+        return train, test
 
     def _separate(self, law: OutputLaw, random: np.random.Generator, members: int) -> np.ndarray:
         times = self.law.times[self.indices]

@@ -93,6 +93,7 @@ def study_width(
         measured=discrepancies(
             outputs.test,
             law,
+            train=outputs.train,
             linearised=outputs.linearised_test,
             kernel_drift=outputs.kernel_drift,
             kernel_start_error=outputs.kernel_start_error,

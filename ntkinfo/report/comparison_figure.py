@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ntkinfo.report.series import COLOURS
-from ntkinfo.report.style import DOTS, WIDTH, TimeAxis, styled
+from ntkinfo.report.style import DOTS, WIDTH, TimeAxis, dress_log_axis, styled
 
 # Where each discrepancy stands in the legend and what it is called there.
 _NAMES = {
@@ -85,7 +85,9 @@ def _scores(axes: Axes, comparison: xr.Dataset, family: str, title: str, limit: 
     times = _lines(axes, comparison, chosen["largest"].transpose("width", "time"))
     for colour, level in zip(_colours(comparison), chosen[limit].values, strict=True):
         axes.axhline(float(level), color=colour, linestyle=DOTS, linewidth=0.9)
-    if axes.get_yscale() == "linear":
+    if axes.get_yscale() == "log":
+        dress_log_axis(axes)
+    else:
         axes.set_ylim(bottom=0)
     axes.set_title(title)
     axes.set_ylabel("largest deviation (standard errors)")
@@ -107,10 +109,11 @@ def _shape(axes: Axes, comparison: xr.Dataset) -> None:
 def _drift(axes: Axes, comparison: xr.Dataset) -> None:
     axes.set_yscale("log")
     drift = comparison["kernel_drift"].transpose("width", "time")
-    times = _lines(axes, comparison, drift.where(drift > 0))
+    times = _lines(axes, comparison, drift.where(drift["time"] > 0))  # at the start there is rounding only
     if "kernel_start_error" in comparison:
         for colour, level in zip(_colours(comparison), comparison["kernel_start_error"].values, strict=True):
             axes.axhline(float(level), color=colour, linestyle=(0, (4, 2)), linewidth=0.7)
+    dress_log_axis(axes)
     axes.set_title("Tangent kernel")
     axes.set_ylabel("relative change (dashed: start off limit)")
     times.dress(axes, "training time")
@@ -168,7 +171,7 @@ def _scaling(axes: Axes, comparison: xr.Dataset) -> None:
         handles.append(Line2D([], [], color=colour, marker="o", markersize=2.6, linewidth=0.9, label=shown))
     _dress_widths(axes, widths)
     style = {"handlelength": 1.2, "handletextpad": 0.4, "labelspacing": 0.25, "borderaxespad": 0.2, "fontsize": 5.5}
-    axes.legend(handles=handles, loc="lower left", title="minus exponent", title_fontsize=5.5, **style)
+    axes.legend(handles=handles, loc="lower left", title="size: exponent of 1/width", title_fontsize=5.5, **style)
     lowest, highest = axes.get_ylim()
     axes.set_ylim(lowest * (lowest / highest) ** 0.55, highest)
     axes.set_title("Discrepancies by width")

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-
 _HEADINGS = {
     "divergence": "KL",
     "joint divergence": "joint KL",

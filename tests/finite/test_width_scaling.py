@@ -45,6 +45,24 @@ def test_discrepancies_of_known_departures():
         assert np.sqrt(np.mean(errors**2)) == pytest.approx(values.std(), rel=0.6), name
 
 
+def test_the_start_of_members_makes_the_mean_precise():
+    """Members of the law shifted by a little: without their start the shift drowns, with it the square is exact."""
+    drawn = LawMembers(LAW).draw(4, 48)
+    shift = 0.01 * np.sqrt(np.asarray(LAW.variance))[:, None, :, None]
+    test = np.concatenate([drawn["test"][:1], (drawn["test"] + shift)[1:]])
+    assert discrepancies(test, LAW)["mean"].standard_error > 1e-3
+    found = discrepancies(test, LAW, train=drawn["train"])["mean"]
+    assert found.value == pytest.approx(1e-4, rel=1e-6)
+    # With a spread of its own the shift has an error again.
+    random = np.random.default_rng(1)
+    rows = [
+        discrepancies(test + 0.1 * shift * 10 * random.normal(size=test.shape), LAW, train=drawn["train"])["mean"]
+        for _ in range(40)
+    ]
+    values = np.array([row.value for row in rows])
+    assert abs(values.mean() - 1e-4) < 4 * values.std() / np.sqrt(40) + 2e-6
+
+
 def test_nothing_is_found_where_there_is_nothing():
     rows = [discrepancies(departed(RNG, 64, 0.0, 1.0), LAW) for _ in range(60)]
     for name in ("mean", "variance", "kurtosis", "divergence"):
