@@ -65,7 +65,7 @@ class TrialTable:
     @cached_property
     def data_sets(self) -> tuple[str, ...]:
         """Names of the data sets, sorted."""
-        return tuple(np.unique(self.data_set))
+        return tuple(np.unique(self.data_set).tolist())
 
     @cached_property
     def parts(self) -> tuple[Int[np.ndarray, " m"], ...]:
@@ -77,7 +77,8 @@ class TrialTable:
         """Rank of every trial under every measure, equal for equal values; all that the scores use of a measure."""
         for name, values in self.measures.items():
             _no_nan(name, values)
-        return np.array([dense_ranks(v) for v in self.measures.values()]).reshape(len(self.measures), len(self.gap))
+        rows = [dense_ranks(v) for v in self.measures.values()]
+        return np.array(rows, dtype=np.int32).reshape(len(rows), len(self.gap))
 
     @cached_property
     def gap_ranks(self) -> Int[np.ndarray, " m"]:

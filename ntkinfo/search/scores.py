@@ -166,7 +166,7 @@ def granulated_kendall(trials: TrialTable, settings: ScoreSettings | None = None
 
     Returns:
         The scores. Intervals: bootstrap in which every combination of hyperparameters has a random weight and a pair
-        the product of two (conservative: pairs that share no trial are given up to √3 times their spread). Null: gaps
+        the product of two (conservative: what is private to a pair enters the variance three times). Null: gaps
         permuted among the trials of each data set; p corrected by the maximum over measures of |Ψ| in units of its
         null deviation, permuted jointly.
 
@@ -206,7 +206,7 @@ def granulated_kendall(trials: TrialTable, settings: ScoreSettings | None = None
         interval=f"{settings.level:.0%}, bootstrap of hyperparameter combinations, these data sets; conservative",
         null="gaps permuted among the trials of a data set; corrected by the maximum over measures",
     )
-    names = tuple(np.array(list(trials.hyperparameters))[cells.hyperparameters])
+    names = tuple(list(trials.hyperparameters)[i] for i in cells.hyperparameters)
     return GranulatedScore(score, names, psi, low, high, cells.by_data_set(each))
 
 

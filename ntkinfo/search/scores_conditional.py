@@ -184,7 +184,7 @@ class _Problem:
             measure = Signed.of(self.ranks[index], strata)
             return [information_ratio(measure, gap, strata) for gap in gaps]
 
-        return np.array(map_threads(one, which)).reshape(len(which), len(orders))
+        return np.array(map_threads(one, which.tolist())).reshape(len(which), len(orders))
 
     def at(self, chosen: np.ndarray, settings: ScoreSettings, options: ConditionalSettings) -> _Tested:
         """Null law, jackknife variance and direction of every measure at its own S."""

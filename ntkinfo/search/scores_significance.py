@@ -36,31 +36,29 @@ def permutation_p_values(
 ) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
     """P values by counting, of each measure alone and corrected by the maximum over measures.
 
-    Scores are put in units of their null deviation first, so that none rules the maximum by its scale. The draws must
-    be joint: the b-th permutation the same for all measures.
+    Scores are put in units of their spread first, so that none rules the maximum by its scale. The observed score is
+    part of that spread, as one draw among B + 1: it is then exchangeable with them, and p is exact for any B. The draws
+    must be joint: the b-th permutation the same for all measures.
 
     Args:
         value: (K,) observed.
         null: (K, B) under permutation.
-        two_sided: compare sizes of deviations from the null mean; else only larger values count.
+        two_sided: compare sizes of deviations from the mean; else only larger values count.
 
     Returns:
-        p and corrected p, (K,), at least 1/(B + 1); 1 for a score that does not vary under the null and equals it.
+        p and corrected p, (K,), at least 1/(B + 1); 1 for a score that no permutation changes.
 
     Source: Westfall & Young 1993, single step.
     """
-    mean, std = null.mean(axis=1), null.std(axis=1)
-    tiny = ROUNDING + 1e-9 * np.abs(mean)
-    scale = np.where(std > tiny, std, tiny)
-    observed, drawn = (value - mean) / scale, (null - mean[:, None]) / scale[:, None]
+    every = np.concatenate([value[:, None], null], axis=1)
+    mean, std = every.mean(axis=1, keepdims=True), every.std(axis=1, keepdims=True)
+    moves = std > ROUNDING * (1 + np.abs(mean))
+    score = np.divide(every - mean, std, out=np.zeros_like(every), where=moves)
     if two_sided:
-        observed, drawn = np.abs(observed), np.abs(drawn)
-    fixed = (std <= tiny) & (np.abs(value - mean) <= 10 * tiny)
-    reached = observed[:, None] <= drawn + 1e-9
-    highest = drawn[std > tiny].max(axis=0) if np.any(std > tiny) else np.zeros(null.shape[1])
-    above = observed[:, None] <= highest[None] + 1e-9
-    p, corrected = ((1 + hits.sum(axis=1)) / (1 + null.shape[1]) for hits in (reached, above))
-    return np.where(fixed, 1.0, p), np.where(fixed, 1.0, np.maximum(p, corrected))
+        score = np.abs(score)
+    observed = score[:, :1] - 1e-9
+    p, corrected = ((hits.sum(axis=1)) / every.shape[1] for hits in (score >= observed, score.max(axis=0) >= observed))
+    return np.where(moves[:, 0], p, 1.0), np.where(moves[:, 0], corrected, 1.0)
 
 
 def permuted_rows(groups: np.ndarray, count: int, seed: int) -> Int[np.ndarray, "b m"]:

@@ -181,8 +181,10 @@ def _best(
         if size not in best or abs(scores[top, 0]) > best[size][0]:
             sign = -1 if scores[top, 0] < 0 else 1
             best[size] = float(abs(scores[top, 0])), Formula(chunk[top], sign)
-    value = np.array([best[size][0] for size in best])
-    # Draws in single precision that tie with the value count as reaching it.
+    # Single precision is enough to find the best and for its law; its own value is then computed in double.
+    chosen = _signs([formula.factors for _, formula in best.values()], differences).astype(np.float64)
+    gap = pairs.signs(trials.gap_ranks)[order].astype(np.float64)
+    value = np.abs(chosen @ (gap * cells.linear))
     p = (1 + (highest[None] >= value[:, None] - 1e-5).sum(axis=1)) / (1 + len(highest))
     return tuple(found for _, found in best.values()), value, p
 
