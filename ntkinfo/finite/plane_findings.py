@@ -6,12 +6,14 @@ lie against the bottleneck curve, and how long training takes against the number
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
+from ntkinfo.bottleneck.discrete_curve import DiscreteCurve
+from ntkinfo.bottleneck.placement import place
 from ntkinfo.core import checks
 from ntkinfo.finite.plane import PlaneStudy
 from ntkinfo.finite.plane_compression import BIT, FindingSettings, Outcome, in_words
@@ -24,21 +26,6 @@ from ntkinfo.finite.plane_phases import (
     compression_start,
     noise_against_full_batch,
 )
-
-
-@dataclass(frozen=True)
-class BottleneckCurve:
-    """A bottleneck curve and the law of labels that it belongs to.
-
-    Args:
-        height: largest I(T;Y) at given I(X;T), nats, for an array of them.
-        conditional: p(y|x) of every input of the study's data, (n, C).
-        name: of the law.
-    """
-
-    height: Callable[[np.ndarray], np.ndarray]
-    conditional: Float[np.ndarray, "n c"]
-    name: str = "soft labels"
 
 
 @dataclass(frozen=True)
@@ -61,14 +48,15 @@ class LayersAgainstBound:
 
 
 def layers_against_bound(
-    study: PlaneStudy, curve: BottleneckCurve | None = None, settings: FindingSettings | None = None
+    study: PlaneStudy, curve: DiscreteCurve | None = None, settings: FindingSettings | None = None
 ) -> LayersAgainstBound:
     """Measure how far below the bottleneck curve the layers lie, before and after training.
 
     Args:
         study: of the networks.
-        curve: and the labels that it belongs to, under which I(T;Y) is then taken; min(I, H(Y)), the curve of the
-            study's own labels without noise, where left out.
+        curve: of a law of labels over the study's inputs, equally likely (`soft_twelve_bit_rule`), under which I(T;Y)
+            is then taken: distances are to its certified bound. Where left out, min(I, H(Y)), the curve of the study's
+            own labels without noise.
         settings: lines that decide.
     """
     settings, ceiling = settings or FindingSettings(), study.data.label_entropy
@@ -76,8 +64,8 @@ def layers_against_bound(
     if curve is None:
         gaps = np.minimum(given, ceiling) - study.information_target[[0, -1]]
     else:
-        height = np.asarray(curve.height(given.reshape(-1))).reshape(given.shape)
-        gaps = height - soft_target_information(study, curve.conditional)
+        _check_law(study, curve)
+        gaps = curve.upper(given) - soft_target_information(study, curve.problem.conditional)
     first, last = (mean_interval(row) for row in gaps)
     hidden, line = slice(0, study.n_layers - 1), settings.gap * ceiling
     low, high = np.asarray(last.low)[hidden], np.asarray(last.high)[hidden]
@@ -89,6 +77,15 @@ def layers_against_bound(
         f"the widest 95% interval reaches {float(np.max(high)) / BIT:.3f}, near is below {line / BIT:.3f}"
     )
     return LayersAgainstBound(outcome, statement, last, first, ceiling)
+
+
+def _check_law(study: PlaneStudy, curve: DiscreteCurve) -> None:
+    law = curve.problem.input_law
+    if len(law) != len(study.data.inputs) or np.ptp(law) > 1e-12:
+        raise ValueError(
+            f"the curve belongs to {len(law)} inputs and the study has {len(study.data.inputs)} equally likely ones; "
+            "compute it for the same inputs in the same order"
+        )
 
 
 def soft_target_information(
@@ -119,6 +116,65 @@ def _discrete_information(joint: np.ndarray) -> float:
     outer = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
     positive = joint > 0
     return float(np.sum(joint[positive] * np.log(joint[positive] / outer[positive])))
+
+
+@dataclass(frozen=True)
+class LayerPlacements:
+    """Every layer as an encoder of the classes of inputs with equal p(y|x), on the bottleneck's plane; (M, L) each.
+
+    Args:
+        information_input: I(T;class) in nats, what the layer's bins tell of the class; I(X;T) less what they tell of
+            the input within its class.
+        information_target: I(T;Y) in nats.
+        beta: of best fit, infinite where the fit goes on improving.
+        encoder_residual: misfit of the encoder's equation at that β, nats.
+        decoder_residual: misfit of the decoder's equation, nats.
+        gap: distance below the certified bound at I(T;class), nats.
+    """
+
+    information_input: Float[np.ndarray, "m l"]
+    information_target: Float[np.ndarray, "m l"]
+    beta: Float[np.ndarray, "m l"]
+    encoder_residual: Float[np.ndarray, "m l"]
+    decoder_residual: Float[np.ndarray, "m l"]
+    gap: Float[np.ndarray, "m l"]
+
+
+def place_layers(study: PlaneStudy, curve: DiscreteCurve, time: int = -1) -> LayerPlacements:
+    """Place every layer of every seed at one recorded epoch against a bottleneck curve.
+
+    A binned layer is a deterministic code of the input, which meets the self-consistent equations at no finite β. Seen
+    from the classes of inputs that share p(y|x), of which the curve knows alone, it is a random code with a β.
+
+    Args:
+        study: of the networks.
+        curve: of a law of labels over the study's inputs, equally likely.
+        time: place among the recorded epochs.
+
+    Raises:
+        ValueError: a curve of other inputs.
+    """
+    _check_law(study, curve)
+    merged = curve.problem.merged()
+    owner, small = curve.problem.classes, DiscreteCurve(merged, curve.solutions, curve.stop)
+    sizes = np.bincount(owner)
+    rows = []
+    for member in range(study.information_input.shape[1]):
+        for symbols in study.symbols(time, member):
+            counts = np.zeros((len(sizes), int(symbols.max()) + 1))
+            np.add.at(counts, (owner, symbols), 1.0)
+            at = place(counts / sizes[:, None], merged, small)
+            rows.append(
+                (
+                    at.information_input,
+                    at.information_target,
+                    at.beta,
+                    at.residuals.encoder,
+                    at.residuals.decoder,
+                    at.gap_upper,
+                )
+            )
+    return LayerPlacements(*np.array(rows).T.reshape(6, -1, study.n_layers))
 
 
 @dataclass(frozen=True)
@@ -234,7 +290,7 @@ def findings(
     study: PlaneStudy,
     full_batch: PlaneStudy | None = None,
     depths: Mapping[int, PlaneStudy] | None = None,
-    curve: BottleneckCurve | None = None,
+    curve: DiscreteCurve | None = None,
     settings: FindingSettings | None = None,
 ) -> Findings:
     """Measure all five findings.
@@ -243,7 +299,7 @@ def findings(
         study: networks trained with minibatches.
         full_batch: the same with full batches.
         depths: studies by number of hidden layers.
-        curve: of a law of labels given inputs, see `BottleneckCurve`; that of labels without noise where left out.
+        curve: of a law of labels given the study's inputs; that of its labels without noise where left out.
         settings: lines that decide outcomes.
     """
     return Findings(

@@ -7,15 +7,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ntkinfo.bottleneck.discrete_curve import bottleneck_curve
+from ntkinfo.bottleneck.problems import DiscreteProblem
+from ntkinfo.core.progress import silent
 from ntkinfo.finite.gradient_phases import SignalToNoise
 from ntkinfo.finite.layered import LayeredNetwork
 from ntkinfo.finite.plane import PlaneData, PlaneSettings, PlaneStudy
 from ntkinfo.finite.plane_compression import BIT, FindingSettings, compression, compression_contrast
 from ntkinfo.finite.plane_findings import (
-    BottleneckCurve,
     epochs_to_error,
     findings,
     layers_against_bound,
+    place_layers,
     soft_target_information,
     time_against_depth,
 )
@@ -208,11 +211,30 @@ def test_soft_labels_are_informed_by_hand():
     assert found[0] == pytest.approx(total - np.mean(entropy(conditional)))
     merged = (entropy(conditional[0]) + 2 * entropy(conditional[1:3].mean(0)) + entropy(conditional[3])) / 4
     assert found[1] == pytest.approx(total - merged)
-    curve = BottleneckCurve(lambda given: np.full_like(given, 0.3), conditional)
+    curve = bottleneck_curve(DiscreteProblem(np.full(4, 0.25), conditional), 1e-4, progress=silent)
     gap = layers_against_bound(held, curve, DRAWS).gap
-    np.testing.assert_allclose(np.asarray(gap.value)[:2], 0.3 - found[:2])
+    # The study's own I(X;T) is far to the right, where the bound is I(X;Y).
+    np.testing.assert_allclose(np.asarray(gap.value)[:2], found[0] - found[:2], atol=1e-9)
     with pytest.raises(ValueError, match="p\\(y"):
         soft_target_information(held, conditional[:3])
+    with pytest.raises(ValueError, match="same order"):
+        layers_against_bound(held, bottleneck_curve(DiscreteProblem(np.full(3, 1 / 3), conditional[:3]), 0.1), DRAWS)
+
+
+def test_layers_are_placed_as_encoders_of_the_classes():
+    ranges = np.broadcast_to(np.array([-1.0, 1.0]), (12, 3, 2))
+    held = study(weights=weights(0.4), ranges=ranges)
+    # The two inputs that the second layer merges share their p(y|x).
+    conditional = np.array([[0.9, 0.1], [0.3, 0.7], [0.3, 0.7], [0.6, 0.4]])
+    curve = bottleneck_curve(DiscreteProblem(np.full(4, 0.25), conditional), 1e-5, progress=silent)
+    found = place_layers(held, curve)
+    classes = 1.5 * np.log(2)
+    np.testing.assert_allclose(found.information_input[:, :2], classes)
+    np.testing.assert_allclose(found.information_target[:, :2], curve.problem.mutual_information)
+    np.testing.assert_allclose(found.gap[:, :2], 0, atol=1e-5)
+    assert np.all(found.beta[:, :2] > 1)
+    np.testing.assert_array_equal(found.beta[:, 2], 0)  # the output says nothing
+    assert found.encoder_residual.shape == (12, 3)
 
 
 def test_all_findings_together_are_rows_of_words():
