@@ -79,7 +79,7 @@ class Checkpoints:
         if not path.exists():
             return None
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 digest, records = str(file["digest"]), int(file["records"])
                 values, state = (_numbered(file, name) for name in ("value", "state"))
         except _UNREADABLE as error:

@@ -128,7 +128,7 @@ class MemberProgram:
 
     def keys(self, members: np.ndarray) -> Key:
         """One key for each member."""
-        return self._keys(np.asarray(members, dtype=np.uint32))
+        return _member_keys(self._base, np.asarray(members, dtype=np.uint32))
 
     def compile(self) -> None:
         """Compile every function now, on this thread."""
@@ -201,10 +201,9 @@ class MemberProgram:
         return jax.tree.map(np.asarray, self._cast(jax.tree.map(np.asarray, self.training.examples)))
 
     @cached_property
-    def _keys(self) -> Callable:
+    def _base(self) -> Key:
         with float64():
-            base = jax.random.key(self.seed)
-        return jax.jit(lambda members: jax.vmap(lambda member: jax.random.fold_in(base, member))(members))
+            return jax.random.key(self.seed)
 
     @property
     def _draw(self) -> Callable:
@@ -317,6 +316,11 @@ def _over_lane(function: Callable, lane: int) -> Callable:
         return jax.tree.map(lambda array: jnp.asarray(array)[None], result)
 
     return alone
+
+
+@jax.jit
+def _member_keys(base: Key, members: Array) -> Key:
+    return jax.vmap(lambda member: jax.random.fold_in(base, member))(members)
 
 
 @lru_cache(maxsize=8)
