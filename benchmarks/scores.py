@@ -94,7 +94,7 @@ def timed(function) -> tuple:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     for flag, default in (("--measures", 60), ("--data-sets", 4), ("--permutations", 199)):
         parser.add_argument(flag, type=int, default=default)
     options = parser.parse_args()

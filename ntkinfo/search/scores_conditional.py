@@ -104,54 +104,83 @@ def conditional_information(
     """
     settings, options = settings or ScoreSettings(), options or ConditionalSettings()
     problems, sets, notes = _problems(trials, options)
-    tasks = [(problem, choice) for problem in problems for choice in range(len(sets))]
-    seed = settings.seed
-    table = [
-        problem.with_draws(choice, np.arange(len(problem.ranks)), options.bias_draws, seed)
-        for problem, choice in progress(tasks, "conditional information", total=len(tasks))
-    ]
-    found = np.array(table).reshape(len(problems), len(sets), len(trials.names), 1 + options.bias_draws)
-    value, bias = found[..., 0], found[..., 1:].mean(axis=-1)
+    value, bias = _every_set(problems, len(sets), options.bias_draws, settings.seed, progress)
     minimising, weakest = _smallest(value), _smallest(value - bias)
     tested = [
         problem.at(weakest[d], settings, options)
         for d, problem in progress(enumerate(problems), "null laws", total=len(problems))
     ]
-    null = np.mean([part.null for part in tested], axis=0)
-    there = np.mean([part.value for part in tested], axis=0)
-    p, corrected = permutation_p_values(there, null, two_sided=False)
-    quantile = float(student.ppf((1 + settings.level) / 2, options.groups - 1)) / len(problems)
-    width = quantile * np.sqrt(np.sum([part.variance for part in tested], axis=0))
     spread = [
         part.variance
         if np.array_equal(minimising[d], weakest[d])
         else problem.variance(minimising[d], settings.seed, options.groups)
         for d, (problem, part) in enumerate(zip(problems, tested, strict=True))
     ]
-    plain_width = quantile * np.sqrt(np.sum(spread, axis=0))
-    covariance = np.mean([part.covariance for part in tested], axis=0)
-    direction = np.sign(np.where(np.abs(covariance) < 1e-12, 0.0, covariance))
     least = np.mean([np.take_along_axis(value[d], minimising[d][None], 0)[0] for d in range(len(problems))], axis=0)
-    score = Score(
+    null = np.mean([part.null for part in tested], axis=0)
+    score = _score(trials.names, least, _width(spread, settings, options), null, tested, (settings, options))
+    names = [tuple(tuple(_named(trials, sets[s]) for s in column) for column in x.T) for x in (minimising, weakest)]
+    adjusted, lower, upper, direction = _adjusted(tested, null, settings, options)
+    return ConditionalScore(score, adjusted, lower, upper, direction, names[0], names[1], notes)
+
+
+def _every_set(
+    problems: list[_Problem], sets: int, draws: int, seed: int, progress: Track
+) -> tuple[Float[np.ndarray, "d s k"], Float[np.ndarray, "d s k"]]:
+    """Information at every S, and the mean over a few permutations."""
+    tasks = [(problem, choice) for problem in problems for choice in range(sets)]
+    table = [
+        problem.with_draws(choice, np.arange(len(problem.ranks)), draws, seed)
+        for problem, choice in progress(tasks, "conditional information", total=len(tasks))
+    ]
+    found = np.array(table).reshape(len(problems), sets, -1, 1 + draws)
+    return found[..., 0], found[..., 1:].mean(axis=-1)
+
+
+def _width(variances: list[np.ndarray], settings: ScoreSettings, options: ConditionalSettings) -> np.ndarray:
+    """Half an interval of the mean over data sets."""
+    quantile = float(student.ppf((1 + settings.level) / 2, options.groups - 1))
+    return np.asarray(quantile * np.sqrt(np.sum(variances, axis=0)) / len(variances))
+
+
+def _score(
+    names: tuple[str, ...],
+    value: np.ndarray,
+    width: np.ndarray,
+    null: np.ndarray,
+    tested: list[_Tested],
+    settings: tuple[ScoreSettings, ConditionalSettings],
+) -> Score:
+    p, corrected = permutation_p_values(np.mean([part.value for part in tested], axis=0), null, two_sided=False)
+    return Score(
         name="conditional_information",
-        measures=trials.names,
-        value=100 * least,
-        lower=np.maximum(0.0, 100 * (least - plain_width)),
-        upper=np.minimum(100.0, 100 * (least + plain_width)),
+        measures=names,
+        value=100 * value,
+        lower=np.maximum(0.0, 100 * (value - width)),
+        upper=np.minimum(100.0, 100 * (value + width)),
         null_mean=100 * null.mean(axis=1),
         null_std=100 * null.std(axis=1),
         p_value=p,
         p_corrected=corrected,
         ceiling=100.0,
-        meaning="min over |S| ≤ 2 of I(V_μ;V_g|U_S)/H(V_g|U_S) in percent, plug-in; without direction",
-        interval=f"{settings.level:.0%}, {options.groups} groups of trials left out in turn",
+        meaning=f"min over |S| ≤ {settings[1].most_conditions} of I(V_μ;V_g|U_S)/H(V_g|U_S) in percent, plug-in; "
+        "without direction",
+        interval=f"{settings[0].level:.0%}, {settings[1].groups} groups of trials left out in turn",
         null="gaps permuted among trials that agree in the weakest S; corrected by the maximum over measures",
     )
-    centre, scale = null.mean(axis=1), 1 - null.mean(axis=1)
-    adjusted = direction * (there - centre) / scale
-    ends = np.sort([adjusted - width / scale, adjusted + width / scale], axis=0)
-    names = [tuple(tuple(_named(trials, sets[s]) for s in column) for column in x.T) for x in (minimising, weakest)]
-    return ConditionalScore(score, 100 * adjusted, 100 * ends[0], 100 * ends[1], direction, *names, notes)
+
+
+def _adjusted(
+    tested: list[_Tested], null: np.ndarray, settings: ScoreSettings, options: ConditionalSettings
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Value at the weakest S less its bias, with direction, in percent; its interval; the direction."""
+    covariance = np.mean([part.covariance for part in tested], axis=0)
+    direction = np.sign(np.where(np.abs(covariance) < 1e-12, 0.0, covariance))
+    centre = null.mean(axis=1)
+    there = np.mean([part.value for part in tested], axis=0)
+    found = 100 * direction * (there - centre) / (1 - centre)
+    width = 100 * _width([part.variance for part in tested], settings, options) / (1 - centre)
+    return found, found - width, found + width, direction
 
 
 @dataclass(frozen=True)

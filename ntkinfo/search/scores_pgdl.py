@@ -112,7 +112,7 @@ def _slice_scores(ranks: np.ndarray, gaps: np.ndarray, number: np.ndarray) -> np
         margin = _logs(strata, above, total - above)
         found = []
         for gap, up, known, entropy in zip(bits, positive, fixed, entropies, strict=True):
-            both = strata.counts(own & gap)
+            both = strata.common(own, gap)
             joint = _logs(strata, both, above - both, up - both, total - above - up + both)
             found.append(float(((joint - margin - known) / total).mean()) / entropy)
         return found

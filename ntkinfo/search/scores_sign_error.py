@@ -84,35 +84,45 @@ def sign_error(
     # Resampling spreads the environments' errors further apart: draws of a percentile lie above it, so only their
     # spread is used.
     width = float(norm.ppf(ends[1])) * drawn[..., 1].std(axis=0)
-    null = _null(trials, parts, signs, settings)
-    p, corrected = permutation_p_values(mean, null)
-    score = Score(
+    worst = np.argmax(errors, axis=1)
+    return SignErrorScore(
+        score=_score(trials, parts, (signs, gap), (mean, *intervals), settings),
+        percentile=high,
+        percentile_lower=np.maximum(0.0, high - width),
+        percentile_upper=np.minimum(1.0, high + width),
+        worst=np.take_along_axis(errors, worst[:, None], 1)[:, 0],
+        worst_environment=worst,
+        errors=errors,
+        labels=_labels(trials, parts),
+        environments=parts,
+    )
+
+
+def _score(
+    trials: TrialTable,
+    parts: Environments,
+    signs: tuple[np.ndarray, np.ndarray],
+    found: tuple[np.ndarray, np.ndarray, np.ndarray],
+    settings: ScoreSettings,
+) -> Score:
+    """The mean error with its null law, from the signs of measures and gap and from value and interval."""
+    null = _null(trials, parts, signs[0], settings)
+    p, corrected = permutation_p_values(found[0], null)
+    ceiling = _errors((signs[1] * signs[1])[None].astype(np.float64), parts.weight[:, None], parts.start).mean()
+    return Score(
         name="sign_error",
         measures=trials.names,
-        value=mean,
-        lower=intervals[0],
-        upper=intervals[1],
+        value=found[0],
+        lower=found[1],
+        upper=found[2],
         null_mean=null.mean(axis=1),
         null_std=null.std(axis=1),
         p_value=p,
         p_corrected=corrected,
-        ceiling=float(_errors((gap * gap)[None].astype(np.float64), parts.weight[:, None], parts.start).mean()),
-        meaning=f"sign error, mean over {len(parts.start)} environments by {by}",
+        ceiling=float(ceiling),
+        meaning=f"sign error, mean over {len(parts.start)} environments by {parts.by}",
         interval=f"{settings.level:.0%}, bootstrap of hyperparameter combinations, these data sets",
         null="gaps permuted among the trials of a data set; corrected by the maximum over measures",
-    )
-    worst = np.argmax(errors, axis=1)
-    top = np.take_along_axis(errors, worst[:, None], 1)[:, 0]
-    return SignErrorScore(
-        score,
-        high,
-        np.maximum(0.0, high - width),
-        np.minimum(1.0, high + width),
-        top,
-        worst,
-        errors,
-        _labels(trials, parts),
-        parts,
     )
 
 

@@ -1,6 +1,6 @@
 """Counts of pairs of trials by the signs of their differences in measure and gap, for all pairs of strata at once.
 
-With the trials sorted into strata (values of the conditioning hyperparameters), row i of a matrix of bits says for
+With the trials sorted into strata (values of the conditioning hyperparameters), column i of a matrix of bits says for
 which j the measure of i is above that of j. The table of two strata is the number of common bits of two such matrices
 in a block: conjunctions and population counts of 64 pairs at a time.
 """
@@ -8,6 +8,7 @@ in a block: conjunctions and population counts of 64 pairs at a time.
 from __future__ import annotations
 
 import functools
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,8 +16,11 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import xlogy
 
-# Columns of a stratum are filled up to whole words, so words should not be much longer than strata.
+# Rows of a stratum are filled up to whole words, so words should not be much longer than strata.
 _WORDS = ((8, np.uint8), (16, np.uint16), (32, np.uint32), (64, np.uint64))
+
+
+_SPACE = threading.local()
 
 
 @functools.cache
@@ -71,33 +75,45 @@ class Strata:
         return max((word for word in _WORDS if word[0] <= max(8.0, 1.3 * mean)), key=lambda word: word[0])
 
     @cached_property
-    def _columns(self) -> tuple[np.ndarray, np.ndarray]:
-        """Place of each sorted trial among the filled-up columns, and the first word of each stratum."""
+    def _rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Place of each sorted trial among the filled-up rows, and the first word of each stratum."""
         words = -(-self.count // self._word[0])
         first = np.cumsum(words) - words
         inside = np.arange(len(self.order)) - np.repeat(self._starts, self.count)
         return np.repeat(first * self._word[0], self.count) + inside, np.append(first, words.sum())
 
     def above(self, ranks: Int[np.ndarray, " m"], below: bool = False) -> np.ndarray:
-        """Bits (m, words): i ranks above j (or below), for sorted trials i and filled-up columns j."""
-        place, first = self._columns
+        """Bits (words, m): i ranks above j (or below), for sorted trials i and filled-up rows j.
+
+        Column i is the union of the bits of all lower ranks: a running union over the ranks, which is faster than m²
+        comparisons.
+        """
+        place, first = self._rows
         bits, kind = self._word
         own = ranks[self.order]
-        if len(own) < 2**15:  # comparing short numbers is twice as fast
-            own = own.astype(np.int16)
         if below:
             own = own.max() - own
-        # Empty columns rank above all: nothing is above them.
-        columns = np.full(first[-1] * bits, own.max() + 1, dtype=own.dtype)
-        columns[place] = own
-        return np.packbits(own[:, None] > columns[None, :], axis=1).view(kind)
+        single = np.left_shift(kind(1), (place % bits).astype(kind), dtype=kind)
+        table = np.zeros((first[-1], int(own.max()) + 2), dtype=kind)
+        # No two trials share a bit, so adding is uniting, also for equal ranks.
+        np.add.at(table, (place // bits, own + 1), single)
+        np.bitwise_or.accumulate(table, axis=1, out=table)
+        return np.take(table, own, axis=1)
 
     def counts(self, bits: np.ndarray) -> Int[np.ndarray, "k k"]:
-        """Number of bits in every block of strata."""
-        rows = np.add.reduceat(np.bitwise_count(bits), self._starts, axis=0, dtype=np.int64)
-        first = self._columns[1]
+        """Number of bits in every block of strata, [stratum of i, stratum of j]."""
+        words = np.add.reduceat(np.bitwise_count(bits), self._starts, axis=1, dtype=np.int64)
+        first = self._rows[1]
         # Where every stratum is one word there is nothing left to add.
-        return rows if first[-1] == len(self.count) else np.add.reduceat(rows, first[:-1], axis=1)
+        return words.T if first[-1] == len(self.count) else np.add.reduceat(words, first[:-1], axis=0).T
+
+    def common(self, first: np.ndarray, second: np.ndarray) -> Int[np.ndarray, "k k"]:
+        """Number of bits that both have, in every block of strata."""
+        space = getattr(_SPACE, "bits", None)
+        if space is None or space.shape != first.shape or space.dtype != first.dtype:
+            # Kept from call to call on each thread: asking for this much anew takes longer than the work.
+            space = _SPACE.bits = np.empty_like(first)
+        return self.counts(np.bitwise_and(first, second, out=space))
 
     @cached_property
     def _starts(self) -> Int[np.ndarray, " k"]:
@@ -173,9 +189,9 @@ def conditional_covariance(table: Int[np.ndarray, "3 3 *cells"]) -> float:
 
 def _agreement(measure: Signed, gap: Signed, strata: Strata) -> tuple[np.ndarray, np.ndarray]:
     """Ordered pairs above in both, and above in the measure and below in the gap."""
-    agree = strata.counts(measure.above & gap.above)
+    agree = strata.common(measure.above, gap.above)
     if gap.below is not None:
-        return agree, strata.counts(measure.above & gap.below)
+        return agree, strata.common(measure.above, gap.below)
     if measure.below is not None:
-        return agree, strata.counts(measure.below & gap.above).T
+        return agree, strata.common(measure.below, gap.above).T
     return agree, measure.pairs - agree

@@ -147,7 +147,7 @@ def test_missing_values_are_left_out_with_a_note():
 def test_no_measure_is_called_good_among_many_worthless_ones():
     trials = grid_trials((3, 3, 3), 2, ("a", "b"))
     random = np.random.default_rng(9)
-    trials = trials.with_measures({f"u{k}": random.normal(size=len(trials.gap)) for k in range(40)})
+    trials = trials.with_measures({f"u{k}": random.normal(size=len(trials.gap)) for k in range(20)})
     found = rank(trials, RankSettings(QUICK, ("b",)), silent)
     assert not {"predicts", "predicts on average", "reversed"} & set(found.verdict)
     assert "No measure predicts" in found.statement
