@@ -25,6 +25,7 @@ from jaxtyping import Float, Int
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
 from ntkinfo.core.progress import Track, bar, silent
+from ntkinfo.core.threads import map_threads, thread_count
 from ntkinfo.data.icosahedral_rule import twelve_bit_rule
 from ntkinfo.finite.gradient_phases import GradientSettings, SignalToNoise, exact_layers, sample_layers
 from ntkinfo.finite.layered import LayeredNetwork, Parameters, flat_layers
@@ -328,21 +329,35 @@ def _look(settings: PlaneSettings, data: PlaneData, parameters: Parameters, key:
 
 
 def _bin(settings: PlaneSettings, data: PlaneData, weights: Any, progress: Track) -> tuple[np.ndarray, ...]:
-    """I(X;Bin T) and I(Bin T;Y), (T, M, L) each, and the ranges of the bins, (M, L, 2); one network at a time."""
+    """I(X;Bin T) and I(Bin T;Y), (T, M, L) each, and the ranges of the bins, (M, L, 2); a few networks at a time."""
     inputs = jnp.asarray(data.inputs, _dtype(settings))
     act = jax.jit(jax.vmap(lambda parameters: settings.network.activations(parameters, inputs)))
-    given, about, ranges = [], [], []
-    for member in progress(range(settings.seeds), "layers of each seed", settings.seeds):
-        layers = act(jax.tree.map(lambda leaf, place=member: jnp.asarray(leaf[:, place]), weights))
-        edges = [_edges(settings, number, np.asarray(layer)) for number, layer in enumerate(layers)]
-        found = [
-            binned_trajectory(np.asarray(layer), FixedBins(row), data.labels, progress=silent)
-            for layer, row in zip(layers, edges, strict=True)
-        ]
-        given.append(np.stack([layer.entropy for layer in found], axis=1))
-        about.append(np.stack([np.asarray(layer.information_target) for layer in found], axis=1))
-        ranges.append([(row[0], row[-1]) for row in edges])
-    return np.stack(given, axis=1), np.stack(about, axis=1), np.asarray(ranges)
+
+    def one(member: int) -> tuple[np.ndarray, np.ndarray, list[tuple[float, float]]]:
+        with precision_context(settings.precision):  # a thread has a context of its own
+            held = act(jax.tree.map(lambda leaf: jnp.asarray(leaf[:, member]), weights))
+            layers = [np.asarray(layer) for layer in held]
+        return _bin_layers(settings, data, layers)
+
+    step, found = thread_count(), []
+    for first in progress(range(0, settings.seeds, step), "layers of each seed", -(-settings.seeds // step)):
+        found += map_threads(one, range(first, min(first + step, settings.seeds)))
+    given, told, ranges = zip(*found, strict=True)
+    return np.stack(given, axis=1), np.stack(told, axis=1), np.asarray(ranges)
+
+
+def _bin_layers(
+    settings: PlaneSettings, data: PlaneData, layers: list[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, list[tuple[float, float]]]:
+    """One network's informations, (T, L) each, and the ranges of its bins, from activations (T, n, width)."""
+    edges = [_edges(settings, number, layer) for number, layer in enumerate(layers)]
+    found = [
+        binned_trajectory(layer, FixedBins(row), data.labels, progress=silent)
+        for layer, row in zip(layers, edges, strict=True)
+    ]
+    given = np.stack([layer.entropy for layer in found], axis=1)
+    told = np.stack([np.asarray(layer.information_target) for layer in found], axis=1)
+    return given, told, [(float(row[0]), float(row[-1])) for row in edges]
 
 
 def _edges(settings: PlaneSettings, layer: int, activations: np.ndarray) -> np.ndarray:
