@@ -217,6 +217,25 @@ def compression(steps: Int[np.ndarray, " t"], values: Float[np.ndarray, "t m l"]
     return Compression(_over_members(rise), _over_members(fall), steps[np.argmax(total, axis=0)], members)
 
 
+def member_mean(values: Float[np.ndarray, "t m l"], bracket: Float[np.ndarray, "2 t m l"] | None = None) -> Estimate:
+    """Mean over members at every time, (T, L), with its standard error.
+
+    Args:
+        values: (T, M, L), two members or more.
+        bracket: lower and upper ends of each value; half the members' mean width, which they have in common, is then
+            part of the error.
+
+    Raises:
+        ValueError: one member.
+    """
+    if values.shape[1] < 2:
+        raise ValueError(f"values has shape {values.shape}; the scatter between members needs two of them")
+    error = values.std(axis=1, ddof=1) / np.sqrt(values.shape[1])
+    if bracket is not None:
+        error = np.hypot(error, 0.5 * np.mean(bracket[1] - bracket[0], axis=1))
+    return Estimate(values.mean(axis=1), error, "Monte Carlo", f"mean over {values.shape[1]} members")
+
+
 def tracking(information: Float[np.ndarray, "t m l"], clusters: Float[np.ndarray, "t m l"]) -> Estimate:
     """Rank correlation over training between two quantities, per layer (L,), averaged over members.
 
