@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -67,6 +68,13 @@ class FixedBins:
         """The number of bins of a unit."""
         return self.edges.shape[-1] - 1
 
+    @cached_property
+    def _even(self) -> bool:
+        """Whether all bins of a unit are equally wide, to rounding, and not of width 0."""
+        widths = np.diff(self.edges, axis=-1)
+        mean = widths.mean(axis=-1, keepdims=True)
+        return bool(np.all(np.abs(widths - mean) <= 1e-6 * mean) and np.all(mean > 0))
+
     def codes(self, activations: Float[np.ndarray, "m d"]) -> Codes:
         """Bin numbers of a layer's activations at m rows."""
         units, edges = activations.shape[1], self.edges
@@ -74,6 +82,8 @@ class FixedBins:
             raise ValueError(f"edges are for {len(edges)} units and the activations have {units}; give one row a unit")
         lowest, highest = np.atleast_2d(edges)[:, 0], np.atleast_2d(edges)[:, -1]
         clipped = int(np.sum(activations < lowest[None, :]) + np.sum(activations > highest[None, :]))
+        if self._even:
+            return Codes(_even_bins(activations, np.atleast_2d(edges)), clipped)
         if edges.ndim == 1:
             found = np.searchsorted(edges[1:-1], activations, side="right")
         else:
@@ -202,6 +212,18 @@ def checked_activations(activations: Array) -> np.ndarray:
         raise ValueError(f"activations has shape {host.shape}; it needs at least one row and one unit")
     checks.finite("activations", host)
     return host
+
+
+def _even_bins(activations: Float[np.ndarray, "m d"], edges: Float[np.ndarray, "u b1"]) -> Int[np.ndarray, "m d"]:
+    """The bins by arithmetic, then compared with the edges themselves, which rounding may have put it one bin off."""
+    bins = edges.shape[1] - 1
+    start, width = edges[:, 0][None, :], ((edges[:, -1] - edges[:, 0]) / bins)[None, :]
+    place = np.clip((activations - start) / width, 0, bins - 1).astype(np.int64)
+    row = (np.arange(len(edges)) * (bins + 1))[None, :]
+    flat = edges.reshape(-1)
+    place -= (activations < flat[row + place]) & (place > 0)
+    place += (activations >= flat[row + place + 1]) & (place < bins - 1)
+    return place
 
 
 def _bins_of(edges: np.ndarray, scope: str) -> FixedBins:

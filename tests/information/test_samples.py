@@ -105,6 +105,24 @@ def test_quantile_bins_are_equally_full_and_keep_equal_values_together():
     assert np.bincount(codes)[17:].tolist() == [720, *[40] * 12]
 
 
+@pytest.mark.parametrize("edges", [np.linspace(-1, 1, 31), np.linspace([-1.0, 0.1, -1e3], [1.0, 0.7, 1e5], 8, axis=1)])
+def test_even_bins_by_arithmetic_and_by_search(edges):
+    """Also at the edges themselves and a rounding beside them; a bin a little wider makes the search take over."""
+    rows = np.broadcast_to(np.atleast_2d(edges), (3, edges.shape[-1]))
+    inside = RNG.uniform(rows[:, [0]] - 0.1, rows[:, [-1]] + 0.1, size=(3, 500))
+    values = np.concatenate([inside, rows, np.nextafter(rows, np.inf), np.nextafter(rows, -np.inf)], axis=1).T
+    even = FixedBins(edges)
+    assert even._even
+    found = even.codes(values)
+    for unit in range(3):
+        searched = np.clip(np.searchsorted(rows[unit], values[:, unit], side="right") - 1, 0, even.bins - 1)
+        np.testing.assert_array_equal(found.values[:, unit], searched)
+    changed = np.array(edges)
+    changed[..., 1] += 0.3 * (edges[..., 2] - edges[..., 1])
+    assert not FixedBins(changed)._even
+    assert FixedBins(changed).codes(values).clipped == found.clipped
+
+
 def test_many_units_and_bins_are_told_apart_exactly():
     """Rows that differ in one place only, with so many units that no single whole number holds them all."""
     codes = np.repeat(RNG.integers(1000, size=(1, 200)), 201, axis=0)
