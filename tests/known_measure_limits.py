@@ -119,4 +119,12 @@ def _matched(n: int) -> Limit:
     return Limit("the targets' own kernel", kernel, y, s, answers, "one direction", 1e-7)
 
 
-LIMITS = (_identity(8, 0.25), _identity(30, 1.5), _power_law(40, 1.0), _power_law(40, 2.5), _matched(10))
+def _two_levels() -> Limit:
+    """Eigenvalues 2, 2, 1, 1, 1, 1: directions of equal eigenvalues have no order, whatever basis is computed."""
+    y = np.array([[3.0], [0.0], [-1.0], [0.0], [0.0], [0.0]])
+    # Squared targets 9 and 1, spread over two and four directions.
+    answers = {"task_alignment": (4.5 + 9 + 9.25 + 9.5 + 9.75 + 10) / 60, "target_norm": 5.5 / 6}
+    return Limit("two levels", np.diag([2.0, 2, 1, 1, 1, 1]), y, 0.1, answers, "equal eigenvalues")
+
+
+LIMITS = (_identity(8, 0.25), _identity(30, 1.5), _power_law(40, 1.0), _power_law(40, 2.5), _matched(10), _two_levels())
