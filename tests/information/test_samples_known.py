@@ -6,6 +6,8 @@ from scipy.integrate import dblquad
 
 from ntkinfo.information.mixtures import mixture_entropy
 from ntkinfo.information.nearest_neighbours import neighbour_information, neighbour_information_classes
+from ntkinfo.information.samples import binned_information
+from ntkinfo.information.samples_binning import QuantileBins
 from ntkinfo.information.samples_pairwise import pairwise_activations
 from tests.known_answers import MIXTURES
 from tests.known_samples import BIT, FIVE_VALUES, FLIPPED, OUT_OF_REACH, SAMPLERS, discrete_plus_uniform, flipped
@@ -140,6 +142,37 @@ def test_pairwise_against_dense_sums():
     information = exact.value - 1.5 * np.log(2 * np.pi * np.e * 0.1)
     assert result.input_lower < information + 5 * exact.standard_error
     assert result.input_upper > information - 5 * exact.standard_error
+
+
+def draws_of(problem, seed):
+    """1500 draws of a known mixture, nearly equally many from each component, and their components."""
+    random = np.random.default_rng(seed)
+    owner = np.arange(1500) % len(problem.mean)
+    noise = random.standard_normal((1500, problem.mean.shape[1])) * np.sqrt(problem.variance)[owner, None]
+    return problem.mean[owner] + noise, owner
+
+
+DRAWN = [p for p in MIXTURES if p.variance.min() > 0 and len(p.mean) <= 64]
+
+
+@pytest.mark.parametrize("problem", named(DRAWN))
+def test_nearest_neighbours_on_known_mixtures(problem):
+    """The information about the component, a class, from draws."""
+    values, owner = draws_of(problem, 0)
+    found = neighbour_information_classes(values, owner).value
+    assert abs(found.value - problem.information_input) < 5 * found.standard_error + 0.03
+
+
+@pytest.mark.parametrize("problem", named(p for p in DRAWN if p.mean.shape[1] == 1 and len(p.mean) <= 10))
+def test_bins_on_known_mixtures(problem):
+    """What bins keep is no more than there is; what they lose is where components share one of thirty quantiles."""
+    values, owner = draws_of(problem, 1)
+    found = binned_information(values, QuantileBins(30), inputs=owner)
+    corrected = found.information_input.value - found.expected_bias
+    error = 5 * found.information_input.standard_error
+    assert corrected < problem.information_input + error + 0.02
+    assert corrected > problem.information_input - error - 0.15
+    assert found.information_input.value <= found.ceiling + 1e-9
 
 
 @pytest.mark.parametrize(
