@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.stats import norm
 
 from ntkinfo.core import checks
 from ntkinfo.core.threads import map_threads
 from ntkinfo.search.environments import Pairs, TrialTable, neighbours
 from ntkinfo.search.scores_cells import Cells
 from ntkinfo.search.scores_significance import (
+    fisher_interval,
     node_weights,
     normal_p_values,
     permutation_p_values,
@@ -138,7 +138,7 @@ def kendall(trials: TrialTable, settings: ScoreSettings | None = None, ties: str
     count = len(parts)
     mean, spread = value.mean(axis=0), np.sqrt((error**2).sum(axis=0)) / count
     null_std = np.sqrt((null**2).sum(axis=0)) / count
-    lower, upper = _fisher_interval(mean, spread, settings.level)
+    lower, upper = fisher_interval(mean, spread, settings.level)
     p = normal_p_values(mean, null_std)
     return Score(
         name=f"kendall_{ties}",
@@ -301,15 +301,6 @@ def _tau_ceiling(trials: TrialTable, ties: str) -> float:
     return float(
         np.mean([_kendall_part(trials.gap_ranks[None, r], trials.gap_ranks[r], ties)[0] for r in trials.parts])
     )
-
-
-def _fisher_interval(value: np.ndarray, error: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Symmetric on the scale of arctanh; a coefficient of ±1 without spread keeps no width."""
-    edge = np.abs(value) >= 1
-    inside = np.where(edge, 0.0, value)
-    width = float(norm.ppf((1 + level) / 2)) * error / (1 - inside**2)
-    low, high = np.tanh(np.arctanh(inside) - width), np.tanh(np.arctanh(inside) + width)
-    return np.where(edge, value, low), np.where(edge, value, high)
 
 
 def _check_sizes(trials: TrialTable) -> None:

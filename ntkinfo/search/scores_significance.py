@@ -83,3 +83,17 @@ def node_weights(nodes: int, count: int, seed: int) -> Float[np.ndarray, "n b"]:
     """Exponential weights of mean 1 for `nodes` units in `count` bootstrap draws (Rubin 1981, without the sum)."""
     checks.whole("seed", seed, least=0)
     return np.random.default_rng([seed, 2]).exponential(size=(count, nodes)).T
+
+
+def fisher_interval(
+    value: Float[np.ndarray, " k"], error: Float[np.ndarray, " k"], level: float
+) -> tuple[Float[np.ndarray, " k"], Float[np.ndarray, " k"]]:
+    """Interval of a correlation from its standard error, symmetric on the scale of arctanh.
+
+    A coefficient of ±1 to rounding keeps no width.
+    """
+    edge = np.abs(value) >= 1 - ROUNDING
+    inside = np.where(edge, 0.0, value)
+    width = float(norm.ppf((1 + level) / 2)) * error / (1 - inside**2)
+    low, high = np.tanh(np.arctanh(inside) - width), np.tanh(np.arctanh(inside) + width)
+    return np.where(edge, value, low), np.where(edge, value, high)
