@@ -27,6 +27,9 @@ from ntkinfo.finite.plane_phases import (
     noise_against_full_batch,
 )
 
+# Informations below this many nats are rounding.
+_NOTHING = 1e-12
+
 
 @dataclass(frozen=True)
 class LayersAgainstBound:
@@ -126,7 +129,7 @@ class LayerPlacements:
         information_input: I(T;class) in nats, what the layer's bins tell of the class; I(X;T) less what they tell of
             the input within its class.
         information_target: I(T;Y) in nats.
-        beta: of best fit, infinite where the fit goes on improving.
+        beta: of best fit, infinite where the fit goes on improving, NaN where the layer says nothing.
         encoder_residual: misfit of the encoder's equation at that β, nats.
         decoder_residual: misfit of the decoder's equation, nats.
         gap: distance below the certified bound at I(T;class), nats.
@@ -168,7 +171,7 @@ def place_layers(study: PlaneStudy, curve: DiscreteCurve, time: int = -1) -> Lay
                 (
                     at.information_input,
                     at.information_target,
-                    at.beta,
+                    at.beta if at.information_input > _NOTHING else np.nan,
                     at.residuals.encoder,
                     at.residuals.decoder,
                     at.gap_upper,

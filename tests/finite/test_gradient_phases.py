@@ -27,7 +27,7 @@ INPUTS = RANDOM.normal(size=(40, 3))
 LABELS = (INPUTS[:, 0] + 0.5 * INPUTS[:, 1] ** 2 > 0.2).astype(np.int64)
 
 
-def repeated(signal, batches, count=4000, size=20):
+def repeated(signal, batches, count=2000, size=20):
     """Estimates from `count` sets of minibatch gradients of unit covariance trace and a mean of length `signal`."""
     mean = signal * np.eye(size)[0]
     draws = mean + np.random.default_rng(1).normal(size=(count, batches, size)) / np.sqrt(size)
@@ -76,7 +76,7 @@ def test_sampled_layers_agree_with_the_exact_ones_within_their_errors():
         signal, noise = (np.asarray(part) for part in exact_layers(NET, parameters, data, 8))
         settings = GradientSettings(batch_size=8, batches=12)
         run = jax.jit(jax.vmap(lambda key: sample_layers(NET, parameters, data, settings, key)))
-        parts = [np.asarray(part) for part in run(jax.random.split(jax.random.key(0), 600))]
+        parts = [np.asarray(part) for part in run(jax.random.split(jax.random.key(0), 200))]
     for found, truth in ((parts[0], signal), (parts[1], noise)):
         errors = found.std(axis=0, ddof=1) / np.sqrt(len(found))
         assert np.all(np.abs(found.mean(axis=0) - truth) < 4 * errors)

@@ -84,7 +84,8 @@ def test_drift_and_diffusion_of_one_member_by_dense_jacobians(finite):
     with float64():
         start = member.initialise(jax.random.key(3))
         seen = {name: np.asarray(value) for name, value in jax.jit(member.observe)(start, jax.random.key(4)).items()}
-        jacobian = np.asarray(jax.jacobian(lambda at: finite.apply(at, finite.inputs)[:, 0])(start))
+        dense = jax.jit(jax.jacobian(lambda at: finite.apply(at, finite.inputs)[:, 0]))
+        jacobian = np.asarray(dense(start))
         outputs = np.asarray(finite.apply(start, finite.inputs))
     drift = jacobian @ jacobian.T @ (outputs - DATA.y_train)
     assert seen["drift"] == pytest.approx(np.sum(drift**2))
