@@ -40,6 +40,8 @@ class LayersAgainstBound:
         statement: in words, with numbers.
         gap: how far I(T;Y) lies below the curve at the layer's I(X;T) after training, nats, (L,).
         first_gap: the same before training, (L,).
+        excess: I(X;T) after training less the least with which the curve reaches the layer's I(T;Y), nats, (L,): where
+            the curve is flat, any layer that keeps the class has gap 0, and this tells how much else it keeps.
         entropy: H(Y) that the line is a share of, nats.
     """
 
@@ -47,6 +49,7 @@ class LayersAgainstBound:
     statement: str
     gap: Interval
     first_gap: Interval
+    excess: Interval
     entropy: float
 
 
@@ -63,23 +66,36 @@ def layers_against_bound(
         settings: lines that decide.
     """
     settings, ceiling = settings or FindingSettings(), study.data.label_entropy
-    given = study.information_input[[0, -1]]
+    given, told = study.information_input[[0, -1]], study.information_target[[0, -1]]
     if curve is None:
-        gaps = np.minimum(given, ceiling) - study.information_target[[0, -1]]
+        gaps, excess = np.minimum(given, ceiling) - told, mean_interval(given[1] - told[1])
     else:
         _check_law(study, curve)
-        gaps = curve.upper(given) - soft_target_information(study, curve.problem.conditional)
+        told = soft_target_information(study, curve.problem.conditional)
+        gaps, excess = curve.upper(given) - told, mean_interval(given[1] - _least_input(curve, told[1], given[1]))
     first, last = (mean_interval(row) for row in gaps)
     hidden, line = slice(0, study.n_layers - 1), settings.gap * ceiling
     low, high = np.asarray(last.low)[hidden], np.asarray(last.high)[hidden]
     outcome = "supported" if np.all(high < line) else "not supported" if np.any(low > line) else "undecided"
     values = ", ".join(f"{value / BIT:.3f}" for value in np.asarray(last.value)[hidden])
     before = ", ".join(f"{value / BIT:.3f}" for value in np.asarray(first.value)[hidden])
+    kept = ", ".join(f"{value / BIT:.2f}" for value in np.asarray(excess.value)[hidden])
     statement = (
         f"hidden layers end {values} bits below the curve (before training {before}); "
-        f"the widest 95% interval reaches {float(np.max(high)) / BIT:.3f}, near is below {line / BIT:.3f}"
+        f"the widest 95% interval reaches {float(np.max(high)) / BIT:.3f}, near is below {line / BIT:.3f}; "
+        f"they keep {kept} bits about X beyond what the curve needs for that"
     )
-    return LayersAgainstBound(outcome, statement, last, first, ceiling)
+    return LayersAgainstBound(outcome, statement, last, first, excess, ceiling)
+
+
+def _least_input(curve: DiscreteCurve, told: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """Least I(X;T) at which the certified bound reaches an I(T;Y), by bisection below the layer's own I(X;T)."""
+    low, high = np.zeros_like(given), given
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        short = curve.upper(middle) < told
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    return high
 
 
 def _check_law(study: PlaneStudy, curve: DiscreteCurve) -> None:

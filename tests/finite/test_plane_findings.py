@@ -183,6 +183,7 @@ def test_layers_on_and_below_the_curve_of_labels_without_noise():
     found = layers_against_bound(on, settings=DRAWS)
     assert found.outcome == "supported"
     np.testing.assert_allclose(found.gap.value, 0.01 * entropy)
+    np.testing.assert_allclose(found.excess.value, on.information_input[-1].mean(axis=0) - 0.99 * entropy)
     below = study(information_target=np.full((T, 12, 3), 0.5 * entropy))
     assert layers_against_bound(below, settings=DRAWS).outcome == "not supported"
     spread = 0.9 * entropy + 0.05 * np.random.default_rng(1).normal(size=(T, 12, 3))
@@ -212,7 +213,10 @@ def test_soft_labels_are_informed_by_hand():
     merged = (entropy(conditional[0]) + 2 * entropy(conditional[1:3].mean(0)) + entropy(conditional[3])) / 4
     assert found[1] == pytest.approx(total - merged)
     curve = bottleneck_curve(DiscreteProblem(np.full(4, 0.25), conditional), 1e-4, progress=silent)
-    gap = layers_against_bound(held, curve, DRAWS).gap
+    placed = layers_against_bound(held, curve, DRAWS)
+    gap, least = placed.gap, held.information_input[-1].mean(axis=0) - placed.excess.value
+    np.testing.assert_allclose(curve.upper(least[:2]), found[:2], atol=1e-9)
+    assert np.all(curve.upper(least[:2] - 1e-3) < found[:2])
     # The study's own I(X;T) is far to the right, where the bound is I(X;Y).
     np.testing.assert_allclose(np.asarray(gap.value)[:2], found[0] - found[:2], atol=1e-9)
     with pytest.raises(ValueError, match="p\\(y"):
