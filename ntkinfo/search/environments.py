@@ -180,6 +180,22 @@ def neighbours(trials: TrialTable) -> Pairs:
     Raises:
         ValueError: there are none, as where hyperparameters were drawn at random from intervals.
     """
+    found = _neighbours(trials)
+    if not sum(len(part[0]) for part in found):
+        raise ValueError(
+            "no two trials of a data set differ in exactly one hyperparameter; scores by environment need a grid, "
+            "or hyperparameters rounded to a few values"
+        )
+    return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+
+def has_neighbours(trials: TrialTable) -> bool:
+    """Whether any two trials differ in exactly one hyperparameter."""
+    return any(len(part[0]) for part in _neighbours(trials))
+
+
+def _neighbours(trials: TrialTable) -> list[tuple[np.ndarray, ...]]:
+    """The columns of `Pairs` for every hyperparameter."""
     sets = np.unique(trials.data_set, return_inverse=True)[1].reshape(-1)
     found, begin = [], 0
     for index, code in enumerate(trials.codes):
@@ -191,12 +207,7 @@ def neighbours(trials: TrialTable) -> Pairs:
         first, second = np.where(swap, second, first), np.where(swap, first, second)
         found.append((first, second, np.full(len(first), index), begin + others[first], sets[first]))
         begin += int(others.max()) + 1
-    if not sum(len(part[0]) for part in found):
-        raise ValueError(
-            "no two trials of a data set differ in exactly one hyperparameter; scores by environment need a grid, "
-            "or hyperparameters rounded to a few values"
-        )
-    return Pairs(*(np.concatenate(column) for column in zip(*found, strict=True)))
+    return found
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from jaxtyping import Int
 
 from ntkinfo.core import checks
 from ntkinfo.core.progress import Track, bar
-from ntkinfo.search.environments import TrialTable
-from ntkinfo.search.scores import granulated_kendall, kendall
+from ntkinfo.search.environments import TrialTable, has_neighbours
+from ntkinfo.search.scores import ScoreSettings, granulated_kendall, kendall
 from ntkinfo.search.scores_all import AllScores, AllSettings, score_all, verdicts
 
 
@@ -86,7 +86,7 @@ class Ranking:
         coordinates = {"measure": list(self.measures), "split": ["selection", "held_out"][: len(parts)]}
         found = xr.Dataset(variables, coordinates)
         found["direction"] = ("measure", self.direction)
-        found["verdict"] = ("measure", np.array(self.verdict, dtype=object))
+        found["verdict"] = ("measure", np.array(self.verdict))
         for name, score in _scores(self.selection).items():
             if score is not None:
                 found[name].attrs |= {"long_name": score.meaning, "interval": score.interval, "null": score.null}
@@ -135,6 +135,8 @@ def rank(trials: TrialTable, settings: RankSettings | None = None, progress: Tra
 
 
 def _check(trials: TrialTable, settings: RankSettings) -> None:
+    if not trials.names:
+        raise ValueError("there are no measures to rank")
     for name in settings.held_out:
         checks.choice("held_out", name, trials.data_sets)
     if set(settings.held_out) >= set(trials.data_sets):
@@ -156,12 +158,9 @@ def _directions(trials: TrialTable, settings: RankSettings) -> tuple[np.ndarray,
 
 def _local(trials: TrialTable) -> np.ndarray:
     """Ψ of every measure, or τ where no two trials differ in one hyperparameter; only the values are used."""
-    from ntkinfo.search.scores import ScoreSettings
-
-    try:
-        return granulated_kendall(trials, ScoreSettings(resamples=20, permutations=19)).score.value
-    except ValueError:
+    if not has_neighbours(trials):
         return kendall(trials).value
+    return granulated_kendall(trials, ScoreSettings(resamples=20, permutations=19)).score.value
 
 
 def _order(trials: TrialTable) -> np.ndarray:
@@ -262,7 +261,7 @@ _WORDS = {
     "not chosen": "Predict on the held-out data sets but did not where measures are chosen, so are not claimed",
     "changes sign": "Change their sign between data sets",
     "reversed": "Fall where they are meant to rise with the gap",
-    "tracks hyperparameters": "Only track hyperparameters (nothing is left once two of them are known)",
+    "tracks hyperparameters": "Only track hyperparameters (nothing more shows once two of them are known)",
     "fails": "Fail (no association that this many worthless measures would not reach)",
 }
 

@@ -153,8 +153,9 @@ def verdicts(scores: AllScores, significance: float = 0.05) -> tuple[str, ...]:
     "predicts": rises with the gap among trials that differ in one hyperparameter (Ψ) and says something about the
     order of gaps once any two hyperparameters are known, both after correction for the number of measures, with a sign
     error below ½ in nine of ten environments. "predicts on average": the same but for the environments. "reversed": as
-    sure, but falls where the gap rises. "tracks hyperparameters": goes with the gap (τ or Ψ), but not once two
-    hyperparameters are known. "fails": no association that many worthless measures would not reach.
+    sure, but falls where the gap rises. "tracks hyperparameters": goes with the gap (τ or Ψ), but shows nothing once
+    two hyperparameters are known (nor would a weak measure on few trials). "fails": no association that many worthless
+    measures would not reach.
     """
     local = scores.granulated.score if scores.granulated else scores.kendall
     inside = (scores.conditional.score.p_corrected <= significance) & (scores.conditional.score.value > 0)

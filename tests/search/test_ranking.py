@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import xarray as xr
 
 from ntkinfo.core.progress import silent
 from ntkinfo.search.environments import TrialTable
@@ -78,7 +79,7 @@ def test_the_statement_says_what_predicts_and_what_does_not(ranking):
     assert lines[0] == "10 measures, 72 trials on c, chosen on a, b."
     by_start = {line.split(":")[0]: line for line in lines[1:]}
     assert "good (Ψ" in by_start["Predict the gap beyond any two hyperparameters"]
-    assert "h0 (" in by_start["Only track hyperparameters (nothing is left once two of them are known)"]
+    assert "h0 (" in by_start["Only track hyperparameters (nothing more shows once two of them are known)"]
     fails = next(line for line in lines if line.startswith("Fail"))
     assert "noise" in fails
     assert "constant" in fails
@@ -86,7 +87,7 @@ def test_the_statement_says_what_predicts_and_what_does_not(ranking):
     assert lines[-1].startswith("Best baseline of hyperparameters alone: h0")
 
 
-def test_the_table_holds_every_score(ranking):
+def test_the_table_holds_every_score(ranking, tmp_path):
     table = ranking.dataset()
     assert dict(table.sizes) == {"split": 2, "measure": 10}
     for name in (
@@ -104,6 +105,9 @@ def test_the_table_holds_every_score(ranking):
     assert good.granulated_kendall_lower <= good.granulated_kendall <= good.granulated_kendall_upper
     assert good.granulated_kendall == ranking.held_out.granulated.score.value[ranking.measures.index("good")]
     assert table.attrs["statement"] == ranking.statement
+    table.to_netcdf(tmp_path / "ranking.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "ranking.nc", engine="h5netcdf") as again:
+        assert list(again.verdict.values) == list(ranking.verdict)
     assert any("averaged over repeats" in note for note in ranking.notes)
 
 
