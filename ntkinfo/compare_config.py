@@ -28,9 +28,9 @@ class EnsembleSection(Section):
     """Which networks of finite width are trained, and what is recorded of them."""
 
     widths: Several = setting([32, 64, 128, 256, 512], "of the hidden layers; one ensemble each", min_length=1)
-    members: Several = setting([512, 384, 256, 128, 64], "members of each ensemble: one number, or one for each width")
-    steps: int = setting(128, "steps of training", ge=1)
-    records: int = setting(6, "recorded times, evenly spread on a log axis, besides the start", ge=1)
+    members: Several = setting([384, 256, 192, 96, 48], "members of each ensemble: one number, or one for each width")
+    steps: int = setting(64, "steps of training", ge=1)
+    records: int = setting(5, "recorded times, evenly spread on a log axis, besides the start", ge=1)
     precision: Literal["float32", "float64"] = setting("float32", "float32 or float64, of the training")
     twins: bool = setting(True, "train the members' linearised twins as well")
     kernel_inputs: int = setting(8, "training inputs on which members' tangent kernels are followed; 0 for none", ge=0)

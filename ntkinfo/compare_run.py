@@ -41,6 +41,7 @@ from ntkinfo.running import DONE, INTERRUPTED, Job, Switches, refuse_to_replace,
 
 _LEAST_MEMBERS = 24
 _CHECKPOINT = "checkpoint"
+_REPLICATES = 8  # ensembles from the law behind the bias of informations, which take longer than all else
 
 
 def run_compare(path: str | None, given: Mapping[str, Any], problems: Sequence[Problem], switches: Switches) -> int:
@@ -91,7 +92,9 @@ def _run(config: CompareConfig, switches: Switches, messages: Console, output: C
 def compute(config: CompareConfig, made: Plan, checkpoint: Path, progress: Track) -> tuple[list[WidthResult], bool]:
     """Train and compare one width after the other; say whether all were finished."""
     comparator, results = Comparator(made.law, comparison_settings(config, made.law)), []
-    information = InformationSettings(seed=config.comparison.seed) if config.comparison.information else None
+    information = (
+        InformationSettings(_REPLICATES, seed=config.comparison.seed) if config.comparison.information else None
+    )
     for width in made.ensembles:
         shown = _at_width(progress, width)
         try:

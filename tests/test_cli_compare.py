@@ -122,5 +122,5 @@ def test_configuration_by_default_and_written_out():
     config = load_config(CompareConfig, None, {}, cross_checks)
     assert list(ensembles(config)) == [32, 64, 128, 256, 512]
     assert recorded_steps(config)[0] == 0
-    assert recorded_steps(config)[-1] == 128
+    assert recorded_steps(config)[-1] == 64
     assert len(recorded_steps(config)) == config.ensemble.records + 1
