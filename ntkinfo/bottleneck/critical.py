@@ -78,8 +78,9 @@ def cluster_critical_betas(problem: DiscreteProblem, solution: BottleneckSolutio
 def onset_beta(problem: DiscreteProblem) -> float:
     """The smallest β found at which some encoder beats the trivial one.
 
-    It is min KL(q ‖ p_X) / KL(q_Y ‖ p_Y) over laws q of X, the inverse of the contraction coefficient of the channel from X to Y. It is at most `critical_beta`, and smaller
-    where the transition is discontinuous, which it is for most problems without a symmetry.
+    It is min KL(q ‖ p_X) / KL(q_Y ‖ p_Y) over laws q of X, the inverse of the contraction coefficient of the channel
+    from X to Y. It is at most `critical_beta`, and smaller where the transition is discontinuous, which it is for most
+    problems without a symmetry.
 
     Args:
         problem: the law of X and Y.

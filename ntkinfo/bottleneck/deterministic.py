@@ -202,7 +202,7 @@ def _move(groups: np.ndarray, codes: np.ndarray, x: int, own: np.ndarray, beta: 
         target = int(home)
     groups[target] += own
     codes[x] = target
-    return target != home
+    return bool(target != home)
 
 
 def _join(groups: np.ndarray, codes: np.ndarray, beta: float) -> bool:

@@ -34,6 +34,8 @@ _LIGHT = 0.05
 _NEAR = (1e-9, 1e-6, 1e-4)
 _TIDY_EVERY = 4
 _STALLS = 20
+# Plain rounds before the first attempt at something better, and between attempts that fail.
+_FIRST_PAUSE, _LONGEST_PAUSE = 4, 15
 _MOST_TO_UNITE = 2000
 
 
@@ -154,7 +156,7 @@ def minimise(distortion: Distortion, start: State, tolerance: float, limit: int,
     """Sweep until a round changes no joint probability p(t, y) by more than the tolerance.
 
     Every step starts with a round of the equations. A Newton step, the removal of clusters that vanish and the union of
-    clusters that coincide are taken instead where they lower F by more.
+    clusters that coincide are taken instead where they lower F by more; they are tried less often while they do not.
 
     Args:
         distortion: of the problem at one β.
@@ -166,7 +168,7 @@ def minimise(distortion: Distortion, start: State, tolerance: float, limit: int,
     Returns:
         The minimum; F in its trace does not rise.
     """
-    state, trace, used, stalls, level = start, [], 0, 0, 0
+    state, trace, used, stalls, level, pause, plain = start, [], 0, 0, 0, _FIRST_PAUSE, _FIRST_PAUSE
     here = sweep(distortion, state)
     while True:
         trace.append(here.objective)
@@ -178,13 +180,15 @@ def minimise(distortion: Distortion, start: State, tolerance: float, limit: int,
         if done:
             stop = CONVERGED if here.change <= tolerance else SWEEP_LIMIT if used >= limit else STALLED
             return Minimum(state, here.posterior, here.objective, here.change, stop, used, trace)
-        if newton:
-            state, following, extra, level = _step(distortion, state, here, used, level)
-        else:
-            state, following, extra = here.after, sweep(distortion, here.after), 0
-        used += extra
+        if not newton or plain > 0:
+            state, plain = here.after, plain - 1
+            here = sweep(distortion, state)
+            continue
+        state, following, extra, level = _step(distortion, state, here, used, level)
+        pause = min(2 * pause + 1, _LONGEST_PAUSE) if level == len(_FLATTEST) else 0
+        used, plain = used + extra, pause
         small = _ROUNDING * max(1.0, abs(here.objective))
-        stalls = stalls + 1 if newton and here.objective - following.objective <= small else 0
+        stalls = stalls + 1 if here.objective - following.objective <= small else 0
         here = following
 
 
@@ -201,7 +205,8 @@ def _step(distortion: Distortion, state: State, here: Sweep, used: int, level: i
         if _better(trial, following):
             best, following, level = candidate, trial, number
             break
-    others = [*_without_vanishing(state, here), *(_united(best) if used % _TIDY_EVERY == 0 else [])]
+    tidy = used % _TIDY_EVERY == 0 or level == len(_FLATTEST)
+    others = [*_without_vanishing(state, here), *(_united(best) if tidy else [])]
     for candidate in others:
         trial = sweep(distortion, candidate)
         extra += 1
@@ -354,13 +359,17 @@ class BottleneckDistortion:
         return self.beta * self.rows[:, None, :] / points[None, :, :]
 
     def majorant(self, vertices: np.ndarray) -> np.ndarray:
-        """By the tangent of the logarithm at the centre, or at the largest r_y of the cell, whichever is less."""
+        """By the tangent of the logarithm at the centre, or the constant of the largest r_y, whichever is less there.
+
+        The choice is one for the whole cell: a minimum of the two would not be linear, and the sum of exponentials not
+        convex.
+        """
         centre = vertices.mean(axis=1)
         slope = (vertices / centre[:, None, :] - 1).transpose(0, 2, 1)
         tangent = (log(centre) @ self.rows.T)[:, :, None] + self.rows @ slope
-        corner = log(vertices.max(axis=1)) @ self.rows.T
-        bound = np.where(tangent.max(axis=2, keepdims=True) < corner[:, :, None], tangent, corner[:, :, None])
-        return self.beta * np.minimum(0.0, bound - self.negative_entropy[None, :, None])
+        tangent -= self.negative_entropy[None, :, None]
+        corner = np.minimum(0.0, log(vertices.max(axis=1)) @ self.rows.T - self.negative_entropy[None, :])[:, :, None]
+        return self.beta * np.where(tangent.max(axis=2, keepdims=True) < corner, tangent, corner)
 
     def curvature(self, joint: np.ndarray, points: np.ndarray) -> np.ndarray:
         """-β Σ_x joint p(y|x) / r_ty²."""
@@ -370,7 +379,7 @@ class BottleneckDistortion:
 def log_sum_exp(exponent: np.ndarray) -> np.ndarray:
     """Log Σ exp over the first axis; quicker than scipy's on small arrays."""
     highest = exponent.max(axis=0)
-    return np.log(np.sum(np.exp(exponent - highest), axis=0)) + highest
+    return np.asarray(np.log(np.sum(np.exp(exponent - highest), axis=0)) + highest)
 
 
 def log(values: np.ndarray) -> np.ndarray:

@@ -24,6 +24,7 @@ from ntkinfo.core.memory import GIB, available_memory, require_memory
 
 _REACH = 9.0  # standard deviations that bins cover; what lies beyond weighs less than 3e-19
 _MOST_BETA = 1e9
+_TIE = 1e-12
 _MOST_BINS = 200_000
 
 
@@ -125,6 +126,10 @@ def best_beta(
     unit = BottleneckDistortion(law, problem.conditional, 1.0, -row_entropies(problem.conditional))
     kernel, log_weight = unit.log_kernel(points), np.log(weight)
     own = float(law @ np.sum(np.where(rows > 0, rows * kernel, 0.0), axis=1))
+    nearest = weight[None, :] * (kernel >= kernel.max(axis=1, keepdims=True) - _TIE)
+    limit = nearest / nearest.sum(axis=1, keepdims=True)
+    if np.allclose(rows, limit, rtol=0, atol=_TIE) and np.any(np.ptp(kernel, axis=1) > _TIE):
+        return float("inf")  # p_β comes as close as one likes: it tends to this encoder
 
     def slope(beta: float) -> float:
         """Derivative of the misfit: mean distortion under the encoder less that under p_β."""

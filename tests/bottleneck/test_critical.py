@@ -1,0 +1,122 @@
+import itertools
+
+import numpy as np
+import pytest
+
+from ntkinfo.bottleneck.critical import cluster_critical_betas, critical_beta, onset_beta, splits
+from ntkinfo.bottleneck.discrete import solve
+from ntkinfo.bottleneck.discrete_engine import BottleneckDistortion, State, minimise
+from ntkinfo.bottleneck.problems import DiscreteProblem, random_problem, row_entropies, soft_twelve_bit_rule
+from tests.known_bottlenecks import KNOWN
+
+
+def annealed(problem, beta, state):
+    """Bare rounds of the self-consistent equations; I(T;X) and the state they end in."""
+    distortion = BottleneckDistortion(problem.input_law, problem.conditional, beta, -row_entropies(problem.conditional))
+    found = minimise(distortion, state, 1e-8, 2000, newton=False)
+    return problem.information(found.posterior)[0], found.state
+
+
+def leaves(problem, guess):
+    """The β, to 0.4 per cent, from which a slightly perturbed trivial solution moves away."""
+    rows = 0.999 * problem.target_law[None] + 0.001 * problem.conditional
+    start = State(np.log(problem.input_law), rows)
+    for beta in guess * np.arange(0.97, 1.03, 0.004):
+        if annealed(problem, beta, start)[0] > 1e-4:
+            return beta
+    return np.inf
+
+
+def collapses(problem, above):
+    """The β, to 0.4 per cent, at which reverse annealing from T = X falls into the trivial solution."""
+    beta, state = above, State(np.log(problem.input_law), problem.conditional)
+    while True:
+        given, state = annealed(problem, beta, state)
+        if given < 1e-4:
+            return beta
+        beta /= 1.004
+
+
+@pytest.mark.parametrize("known", KNOWN, ids=lambda known: known.name)
+def test_known_critical_betas(known):
+    assert critical_beta(known.problem) == pytest.approx(known.critical, rel=1e-10)
+    assert onset_beta(known.problem) == pytest.approx(known.critical, rel=1e-6)
+
+
+def test_by_the_operator_on_functions_of_x():
+    problem = random_problem(9, 4, 2)
+    backward = (problem.input_law[:, None] * problem.conditional / problem.target_law[None]).T
+    values = np.sort(np.linalg.eigvals(problem.conditional @ backward).real)
+    assert values[-1] == pytest.approx(1)
+    assert critical_beta(problem) == pytest.approx(1 / values[-2], rel=1e-10)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_trivial_solution_is_left_at_the_critical_beta(seed):
+    problem = random_problem(8, 2 + seed % 3, seed)
+    critical = critical_beta(problem)
+    assert leaves(problem, critical) == pytest.approx(critical, rel=0.01)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_reverse_annealing_collapses_at_the_onset(seed):
+    """Which is below the second variation's critical β: the transition of most problems is discontinuous."""
+    problem = random_problem(8, 2 + seed % 3, seed)
+    onset, critical = onset_beta(problem), critical_beta(problem)
+    assert onset <= critical
+    # A branch that has become worse than the trivial solution persists for a little.
+    assert collapses(problem, 1.04 * onset) == pytest.approx(onset, rel=0.01)
+    assert solve(problem, onset * (1 - 1e-4)).information_input < 1e-6
+    assert solve(problem, onset * (1 + 1e-3)).objective < 0
+
+
+def test_onset_may_lie_far_below():
+    problem = random_problem(12, 3, 0)
+    onset, critical = onset_beta(problem), critical_beta(problem)
+    assert onset < 0.75 * critical
+    solution = solve(problem, 0.9 * critical)
+    assert solution.objective < -1e-3
+    assert solution.certified
+
+
+def test_independent_variables_have_no_critical_beta():
+    problem = DiscreteProblem(np.array([0.3, 0.7]), np.array([[0.2, 0.8], [0.2, 0.8]]))
+    assert critical_beta(problem) == np.inf
+    assert onset_beta(problem) == np.inf
+    assert splits(problem, 10.0) == []
+
+
+@pytest.mark.parametrize("beta", [3.0, 8.0, 40.0])
+def test_no_cluster_of_a_solution_can_split(beta):
+    problem = soft_twelve_bit_rule(0.2)
+    solution = solve(problem, beta)
+    assert np.all(cluster_critical_betas(problem, solution) > beta * (1 - 1e-6))
+
+
+def test_splits_along_the_branch():
+    problem = soft_twelve_bit_rule(0.2)
+    found = splits(problem, 10.0)
+    assert found[0].beta == pytest.approx(critical_beta(problem), rel=1e-9)
+    assert all(left.beta < right.beta for left, right in itertools.pairwise(found))
+    assert [len(split.cluster_law) for split in found] == [1, 2, 3]
+    for split in found[1:]:
+        # Just below, the branch is stable and the certificate knows of at most as many clusters as the branch has.
+        state = State(np.log(split.cluster_law), split.decoder)
+        merged = problem.merged()
+        for factor, stable in ((0.995, True), (1.005, False)):
+            distortion = BottleneckDistortion(
+                merged.input_law, merged.conditional, split.beta * factor, -row_entropies(merged.conditional)
+            )
+            fixed = minimise(distortion, state, 1e-10, 20_000)
+            joint = merged.input_law[:, None] * fixed.posterior
+            law = joint[:, split.cluster] / joint[:, split.cluster].sum()
+            one = DiscreteProblem(law, merged.conditional)
+            assert (critical_beta(one) > split.beta * factor) == stable
+        assert abs(split.direction.sum()) < 1e-12
+
+
+def test_symmetric_channel_splits_continuously():
+    (split,) = splits(KNOWN[0].problem, 20.0)
+    assert split.beta == pytest.approx(1.5625, rel=1e-9)
+    assert 0 < split.jump < 0.01
+    np.testing.assert_allclose(np.abs(split.direction), np.sqrt(0.5))
