@@ -38,17 +38,17 @@ def test_noise_enters_at_every_hidden_layer():
     """Linear layers: S₂ given x has covariance β² W₂ᵀW₂, S₃ has β² (W₃ᵀW₂ᵀW₂W₃ + W₃ᵀW₃); the first has none."""
     network = NoisyNetwork((3, 4, 3, 2, 2), "linear", noise_std=0.5)
     params = parameters(network)
-    first, second, third = network.passes(params, X[:2], 20_000, seed=3)
+    first, second, third = network.passes(params, X[:2], 6_000, seed=3)
     assert np.ptp(first, axis=1).max() == 0
     two, three = params[1][0], params[2][0]
     wanted = [0.25 * two.T @ two, 0.25 * (three.T @ two.T @ two @ three + three.T @ three)]
     for layer, covariance in zip((second, third), wanted, strict=True):
         found = np.cov(layer[0].T)
         scale = np.sqrt(np.outer(np.diag(covariance), np.diag(covariance)))
-        assert np.all(np.abs(found - covariance) < 5 * scale * np.sqrt(2 / 20_000))
+        assert np.all(np.abs(found - covariance) < 5 * scale * np.sqrt(2 / 6_000))
     # Passes of different inputs have their own noise.
     apart = third - third.mean(axis=1, keepdims=True)
-    assert abs(np.corrcoef(apart[0, :, 0], apart[1, :, 0])[0, 1]) < 5 / np.sqrt(20_000)
+    assert abs(np.corrcoef(apart[0, :, 0], apart[1, :, 0])[0, 1]) < 5 / np.sqrt(6_000)
 
 
 def test_one_step_of_training_by_hand():
