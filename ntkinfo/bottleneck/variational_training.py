@@ -1,0 +1,233 @@
+"""Training of the variational forms: batches, draws and weights are functions of the step, so that a restart is exact.
+
+One compiled program advances by any number of steps. At every recorded step, state and records go to a checkpoint; a
+run that was killed goes on from there and ends with the same bits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from ntkinfo.bottleneck.variational_modules import VariationalModel, cast
+from ntkinfo.bottleneck.variational_objectives import Objective, example_loss
+from ntkinfo.bottleneck.variational_targets import Targets
+from ntkinfo.core.progress import Track
+from ntkinfo.core.records import fingerprint
+
+_BATCHES, _NOISE = 0, 1  # streams of random numbers below the seed's key
+_STRIDE = 100  # steps at most between two items of progress
+Records = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is trained on what, and how.
+
+    Args:
+        objective: rate and weights.
+        targets: inputs and targets of training.
+        start: the model before training, in the precision of training.
+        optimiser: of optax.
+        batch_size: inputs in a step; None takes all of them in every step.
+        draws: of z for each input and step.
+        seed: of batches and draws.
+    """
+
+    objective: Objective
+    targets: Targets
+    start: VariationalModel
+    optimiser: optax.GradientTransformation
+    batch_size: int | None
+    draws: int
+    seed: int
+
+    @cached_property
+    def arrays(self) -> dict[str, jax.Array]:
+        """The examples on the device, in the precision of training."""
+        precision = jax.tree.leaves(self.parameters)[0].dtype
+        return {name: jnp.asarray(array, dtype=precision) for name, array in self.targets.arrays.items()}
+
+    @cached_property
+    def parameters(self) -> Any:
+        """The trained part of the start."""
+        return eqx.filter(self.start, eqx.is_inexact_array)
+
+    def model(self, parameters: Any) -> VariationalModel:
+        """The whole model with these parameters."""
+        return eqx.combine(parameters, eqx.filter(self.start, eqx.is_inexact_array, inverse=True))
+
+    def initial(self) -> tuple[Any, Any, jax.Array]:
+        """Parameters, state of the optimiser, and step 0."""
+        return self.parameters, self.optimiser.init(self.parameters), jnp.asarray(0)
+
+    @cached_property
+    def advance(self) -> Callable[[Any, int], Any]:
+        """Take a state forward by a number of steps; compiled once for all numbers."""
+
+        @jax.jit
+        def run(state: Any, count: jax.Array, arrays: dict[str, jax.Array]) -> Any:
+            order = self._order(state[2])
+
+            def body(_: Any, carried: Any) -> Any:
+                (parameters, optimiser_state, step), order = carried
+                order = jax.lax.cond(step % self._per_epoch == 0, lambda: self._order(step), lambda: order)
+                batch = self._batch(arrays, order, step)
+                gradient = jax.grad(self.loss)(parameters, batch, step)
+                updates, optimiser_state = self.optimiser.update(gradient, optimiser_state, parameters)
+                return (optax.apply_updates(parameters, updates), optimiser_state, step + 1), order
+
+            return jax.lax.fori_loop(0, count, body, (state, order))[0]
+
+        return lambda state, count: run(state, jnp.asarray(count), self.arrays)
+
+    def loss(self, parameters: Any, batch: dict[str, jax.Array], step: jax.Array) -> jax.Array:
+        """Average loss of a batch at a step."""
+        model, weights = self.model(parameters), self.objective.weights(step)
+        dtype = batch["inputs"].dtype
+        weights = {name: weight.astype(dtype) for name, weight in weights.items()}
+        latent = jax.eval_shape(model.encoder, jax.tree.map(lambda a: a[0], batch)["inputs"])[0].shape[0]
+        key = jax.random.fold_in(self._key(_NOISE), step)
+        noise = jax.random.normal(key, (len(batch["inputs"]), self.draws, latent), dtype=dtype)
+        prior = jnp.asarray(self.targets.prior, dtype=dtype)
+        losses = jax.vmap(lambda row, eps: example_loss(self.objective, self.targets, model, row, eps, prior, weights))
+        return jnp.mean(losses(batch, noise))
+
+    def fingerprint(self, settings: str) -> str:
+        """Digest of all that a restart must share: data, start, objective, optimiser and what the parts compute."""
+        digest = hashlib.sha256(f"{settings}{self.objective}{self.batch_size}{self.draws}{self.seed}".encode())
+        for array in (*self.targets.arrays.values(), *jax.tree.leaves(self.parameters)):
+            digest.update(fingerprint(np.asarray(array)).encode())
+        # Activations and step sizes are functions without a name: what one step leads to stands for them.
+        for array in jax.tree.leaves(self.advance(self.initial(), 1)):
+            digest.update(np.asarray(array).tobytes())
+        return digest.hexdigest()
+
+    @property
+    def _per_epoch(self) -> int:
+        """Steps in an epoch; what is left of the inputs waits for another epoch's order."""
+        return 1 if self.batch_size is None else len(self.targets.inputs) // self.batch_size
+
+    def _key(self, stream: int) -> jax.Array:
+        return jax.random.fold_in(jax.random.key(self.seed), stream)
+
+    def _order(self, step: jax.Array) -> jax.Array:
+        """The order of the inputs in the epoch of a step."""
+        size = len(self.targets.inputs)
+        if self.batch_size is None:
+            return jnp.arange(size)
+        return jax.random.permutation(jax.random.fold_in(self._key(_BATCHES), step // self._per_epoch), size)
+
+    def _batch(self, arrays: dict[str, jax.Array], order: jax.Array, step: jax.Array) -> dict[str, jax.Array]:
+        if self.batch_size is None:
+            return arrays
+        begin = (step % self._per_epoch) * self.batch_size
+        rows = jax.lax.dynamic_slice(order, (begin,), (self.batch_size,))
+        return {name: array[rows] for name, array in arrays.items()}
+
+
+@dataclass(frozen=True)
+class Course:
+    """A run: which steps are recorded, what is recorded, and where it is kept.
+
+    Args:
+        program: what is trained.
+        steps: recorded steps, rising from 0 or more.
+        observe: from a model and a step to named arrays.
+        checkpoint: file, or None.
+        mark: digest of the configuration.
+    """
+
+    program: Program
+    steps: np.ndarray
+    observe: Callable[[VariationalModel, int], Mapping[str, np.ndarray]]
+    checkpoint: Path | None
+    mark: str
+
+    def run(self, progress: Track, finished: list[Records]) -> VariationalModel:
+        """Train to the last recorded step; records are put into `finished`, those of a checkpoint first.
+
+        Raises:
+            ValueError: a checkpoint of another configuration, or a loss that is no longer a number.
+        """
+        state = self._resume(finished)
+        stops = _stops(int(state[2]), self.steps[len(finished) :])
+        for stop in progress(stops, "training", len(stops)):
+            state = jax.block_until_ready(self.program.advance(state, stop - int(state[2])))
+            if len(finished) < len(self.steps) and stop == self.steps[len(finished)]:
+                self._record(state, finished)
+        return self.program.model(state[0])
+
+    def _record(self, state: Any, finished: list[Records]) -> None:
+        if not all(bool(jnp.all(jnp.isfinite(leaf))) for leaf in jax.tree.leaves(state[0])):
+            raise ValueError(
+                f"a parameter is NaN or infinite by step {int(state[2])}; take a smaller learning rate or weight"
+            )
+        observed = self.observe(self.program.model(state[0]), int(state[2]))
+        finished.append({name: np.asarray(value) for name, value in observed.items()})
+        if self.checkpoint is not None:
+            self._write(state, finished)
+
+    def _write(self, state: Any, finished: list[Records]) -> None:
+        arrays: dict[str, Any] = {"mark": np.array(self.mark)}
+        arrays |= {f"state_{index}": np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(state))}
+        arrays |= {f"record_{name}": np.stack([row[name] for row in finished]) for name in finished[0]}
+        assert self.checkpoint is not None
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=f".{self.checkpoint.name}-", dir=self.checkpoint.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                np.savez(stream, **arrays)
+            Path(temporary).replace(self.checkpoint)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+    def _resume(self, finished: list[Records]) -> Any:
+        """The state of the checkpoint, its records put into `finished`; the start where there is none."""
+        initial = self.program.initial()
+        if self.checkpoint is None or not self.checkpoint.exists():
+            return initial
+        with np.load(self.checkpoint, allow_pickle=False) as stored:
+            if "mark" not in stored or str(stored["mark"]) != self.mark:
+                raise ValueError(
+                    f"{self.checkpoint} holds a run of another configuration; name another file, or remove it"
+                )
+            leaves, tree = jax.tree.flatten(initial)
+            kept = [jnp.asarray(stored[f"state_{index}"], dtype=leaf.dtype) for index, leaf in enumerate(leaves)]
+            names = [name.removeprefix("record_") for name in stored.files if name.startswith("record_")]
+            rows = {name: stored[f"record_{name}"] for name in names}
+        finished.extend({name: rows[name][index] for name in names} for index in range(len(rows[names[0]])))
+        return jax.tree.unflatten(tree, kept)
+
+
+def prepared(model: VariationalModel, precision: str) -> VariationalModel:
+    """The model in the precision of training.
+
+    Raises:
+        ValueError: no trainable array in it.
+    """
+    ready = cast(model, precision)
+    if not jax.tree.leaves(eqx.filter(ready, eqx.is_inexact_array)):
+        raise ValueError("the model holds no array of real numbers: there is nothing to train")
+    return ready
+
+
+def _stops(begin: int, steps: np.ndarray) -> list[int]:
+    """Where the program stops: at every recorded step, and often enough to be interrupted."""
+    stops: list[int] = []
+    for step in steps:
+        at = stops[-1] if stops else begin
+        stops += [*range(at + _STRIDE, int(step), _STRIDE), int(step)]
+    return stops

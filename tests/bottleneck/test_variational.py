@@ -1,0 +1,261 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import equinox as eqx
+import jax
+import numpy as np
+import optax
+import pytest
+
+from ntkinfo.bottleneck.gaussian import GaussianBottleneck
+from ntkinfo.bottleneck.gaussian_dual import GaussianDualBottleneck
+from ntkinfo.bottleneck.label_noise import LabelNoise
+from ntkinfo.bottleneck.variational import (
+    Interrupted,
+    VariationalSettings,
+    class_targets,
+    default_model,
+    label_noise_robustness,
+    train_variational,
+)
+from ntkinfo.bottleneck.variational_bounds import BoundSettings
+from ntkinfo.bottleneck.variational_modules import LinearGaussian, Marginal, VariationalModel
+from ntkinfo.bottleneck.variational_objectives import (
+    Annealed,
+    conditional_entropy_bottleneck,
+    variational_bottleneck,
+    variational_dual_bottleneck,
+)
+from ntkinfo.bottleneck.variational_targets import ClassTargets, RealTargets
+from ntkinfo.core.progress import silent
+from ntkinfo.data.bundled import digits
+from tests.known_variational import matched_pair
+
+CORRELATIONS, SIZE = (0.9, 0.6), 512
+FEW = BoundSettings(draws=2, most_inputs=128)
+
+
+def gaussian_problem():
+    x, y = matched_pair(CORRELATIONS, 4, SIZE)
+    cross = x.T @ y / SIZE
+    law = GaussianBottleneck(np.eye(4), np.eye(2), cross)
+    std = np.sqrt(1 - np.array(CORRELATIONS) ** 2)
+    return law, RealTargets(x, y, entropy=float(np.log(2 * np.pi * np.e)), mean=x @ cross, std=std)
+
+
+@pytest.mark.parametrize("name", ["vib", "ceb", "dual"])
+def test_linear_gaussian_forms_reach_the_frontier_and_their_own_optimum(name):
+    """beta = 5, gamma = 4 and dual beta = 4 have the same optimal encoder, known in closed form."""
+    law, targets = gaussian_problem()
+    objective, reverse = {
+        "vib": (variational_bottleneck(5.0), Marginal(2)),
+        "ceb": (conditional_entropy_bottleneck(4.0), LinearGaussian(2, 2, seed=2)),
+        "dual": (variational_dual_bottleneck(4.0), Marginal(2)),
+    }[name]
+    model = VariationalModel(LinearGaussian(4, 2, seed=0), LinearGaussian(2, 2, seed=1), reverse)
+    optimiser = optax.adam(optax.cosine_decay_schedule(0.05, 1500))
+    settings = VariationalSettings(
+        steps=1500, records=2, batch_size=None, optimiser=optimiser, bounds=BoundSettings(draws=8, most_inputs=SIZE)
+    )
+    run = train_variational(objective, targets, model=model, settings=settings, progress=silent)
+    encoder = run.model.encoder
+    given, target = law.information(np.asarray(encoder.weight) / np.exp(np.asarray(encoder.log_std))[:, None])
+    point = law.curve(5.0)
+    dual = GaussianDualBottleneck(law).curve(4.0)
+    assert given == pytest.approx(float(point.information_input), abs=0.03)
+    assert target == pytest.approx(float(point.information_target), abs=0.01)
+    assert law.frontier(given) - target < 2e-3
+    last = run.curves.isel(step=-1, split=0)
+    if name != "dual":
+        error = 4 * float(last.information_target_lower_standard_error)
+        assert -error - 0.005 < float(last.information_target_lower) - target < error
+    else:
+        error = 4 * float(last.distortion_standard_error)
+        assert float(last.distortion) == pytest.approx(float(dual.distortion), abs=error + 0.01)
+    if name == "ceb":
+        assert float(last.information_residual_upper) == pytest.approx(given - target, abs=0.01)
+        assert float(last.information_residual_upper) > given - target - 1e-9
+    else:
+        assert given < float(last.information_input_upper) < given + 0.01
+    # X is uniform on the inputs for the one, Gaussian for the other: 0.05 apart, and the bound is above both.
+    assert float(last.information_input) < given
+    assert float(last.information_input_upper) > float(last.information_input)
+
+
+def digit_targets(level=0.0):
+    data = digits(n_train=160, n_test=80, seed=0, label_noise=level)
+    return class_targets(data, LabelNoise.symmetric(10, 0.05))
+
+
+def tiny_targets():
+    """Three clusters in the plane: compiled in a moment."""
+    random = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    return ClassTargets.of_labels(random.normal(size=(60, 2)) + 2 * np.eye(3)[labels, :2], labels, 3)
+
+
+def small(train, objective):
+    return default_model(objective, train, latent=4, width=16, depth=1)
+
+
+def test_three_forms_learn_digits_and_their_bounds_keep_their_order():
+    train, test = digit_targets()
+    settings = VariationalSettings(steps=300, records=[0, 300], batch_size=32, learning_rate=1e-2, bounds=FEW)
+    for objective in (
+        variational_bottleneck(Annealed(1.0, 20.0, 100)),
+        conditional_entropy_bottleneck(20.0),
+        variational_dual_bottleneck(20.0),
+    ):
+        other = test if objective.name == "variational bottleneck" else None
+        run = train_variational(
+            objective, train, other, model=small(train, objective), settings=settings, progress=silent
+        )
+        last = run.curves.isel(step=-1)
+        if other is not None:
+            assert float(last.error.sel(split="test")) < 0.25
+        assert float(last.error.sel(split="train")) < 0.05 < 0.5 < float(run.curves.error[0, 0])
+
+        def above(upper, lower, last=last):
+            slack = 4 * np.hypot(last[f"{upper}_standard_error"], last[f"{lower}_standard_error"])
+            return bool((last[upper] > last[lower] - slack).all())
+
+        assert above("information_input_upper", "information_input")
+        assert above("information_input_multisample_upper", "information_input")
+        assert above("information_target", "information_target_lower")
+        assert above("information_input", "information_target")
+        assert run.notes == ("train: informations of 128 of 160 inputs, drawn at random",)
+        assert set(run.curves.information_input.attrs) == {"units", "long_name"}
+        weights = {"prediction": 20.0, "distortion": 20.0}
+        for name in ("prediction", "distortion"):
+            if f"weight_{name}" in run.curves:
+                assert float(run.curves[f"weight_{name}"][-1]) == weights[name]
+
+
+def stopping(after):
+    """A track that raises like Ctrl-C after some items."""
+
+    def track(items, label, total=None):
+        for index, item in enumerate(items):
+            if index == after:
+                raise KeyboardInterrupt
+            yield item
+
+    return track
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_a_run_that_was_interrupted_ends_with_the_same_bits(tmp_path, precision):
+    train = tiny_targets()
+    objective = conditional_entropy_bottleneck(Annealed(1.0, 20.0, 50))
+    settings = VariationalSettings(steps=90, records=[0, 7, 40, 90], batch_size=16, precision=precision, bounds=FEW)
+    model = small(train, objective)
+    whole = train_variational(objective, train, model=model, settings=settings, progress=silent)
+    kept = replace(settings, checkpoint=tmp_path / "runs" / "one.npz")
+    with pytest.raises(Interrupted) as interrupted:
+        train_variational(objective, train, model=model, settings=kept, progress=stopping(3))
+    assert interrupted.value.partial is not None
+    assert interrupted.value.partial.sizes["step"] == 3
+    again = train_variational(objective, train, model=model, settings=kept, progress=silent)
+    assert again.curves.drop_attrs().identical(whole.curves.drop_attrs())
+    for left, right in zip(jax.tree.leaves(again.model), jax.tree.leaves(whole.model), strict=True):
+        if eqx.is_array(left):
+            np.testing.assert_array_equal(left, right)
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["one.npz"]
+    # A finished run is not trained again, and another configuration is refused.
+    done = train_variational(objective, train, model=model, settings=kept, progress=stopping(1))
+    assert done.curves.drop_attrs().identical(whole.curves.drop_attrs())
+    for changed in (
+        {"settings": replace(kept, learning_rate=2e-3)},
+        {"settings": replace(kept, seed=1)},
+        {"objective": conditional_entropy_bottleneck(Annealed(1.0, 21.0, 50))},
+    ):
+        with pytest.raises(ValueError, match="another configuration"):
+            train_variational(
+                **{"objective": objective, "train": train, "model": model, "settings": kept, **changed}, progress=silent
+            )
+
+
+CHILD = """
+import json, sys
+import numpy as np
+from ntkinfo.bottleneck.variational import VariationalSettings, train_variational
+from ntkinfo.bottleneck.variational_bounds import BoundSettings
+from ntkinfo.bottleneck.variational_objectives import variational_bottleneck
+from ntkinfo.bottleneck.variational_targets import ClassTargets
+from ntkinfo.core.progress import silent
+
+labels = np.arange(60) % 3
+inputs = np.random.default_rng(0).normal(size=(60, 2)) + 2 * np.eye(3)[labels, :2]
+settings = VariationalSettings(
+    steps=4000, records=list(range(0, 4001, 100)), batch_size=16, checkpoint=sys.argv[1], bounds=BoundSettings(draws=2)
+)
+train = ClassTargets.of_labels(inputs, labels, 3)
+run = train_variational(variational_bottleneck(10.0), train, settings=settings, progress=silent)
+print(json.dumps(run.curves.information_input_upper.values.tolist()))
+"""
+
+
+@pytest.mark.slow
+def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path):
+    def start(name):
+        return subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path / name)], stdout=subprocess.PIPE, text=True)
+
+    whole = start("whole.npz").communicate()[0]
+    random, killed = np.random.default_rng(0), 0
+    for attempt in range(4):
+        name = f"{attempt}.npz"
+        child = start(name)
+        while not (tmp_path / name).exists() and child.poll() is None:
+            time.sleep(0.01)
+        time.sleep(float(random.uniform(0, 1.0)))
+        os.kill(child.pid, signal.SIGKILL)
+        killed += child.wait() == -signal.SIGKILL
+        assert json.loads(start(name).communicate()[0]) == json.loads(whole)
+    assert killed >= 2
+
+
+def test_robustness_to_label_noise_is_measured_on_clean_test_labels():
+    settings = VariationalSettings(steps=150, records=2, batch_size=32, learning_rate=5e-3, bounds=FEW)
+    objectives = [variational_bottleneck(20.0)]
+    table = label_noise_robustness(objectives, digit_targets, [0.0, 0.6], settings=settings, progress=silent)
+    assert dict(table.sizes) == {"objective": 1, "label_noise": 2, "split": 2}
+    errors = table.error.sel(split="test", objective="variational bottleneck").values
+    assert errors[0] < errors[1] < 0.9
+    with pytest.raises(ValueError, match="levels"):
+        label_noise_robustness(objectives, digit_targets, [1.5], settings=settings, progress=silent)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"objective": variational_dual_bottleneck(1.0)}, "noisy"),
+        ({"test": ClassTargets(np.zeros((2, 3)), np.eye(2))}, "inputs have shape"),
+        ({"test": RealTargets(np.zeros((2, 2)), np.eye(2))}, "another kind"),
+        ({"settings": VariationalSettings(batch_size=9)}, "batch_size is 9"),
+        ({"model": VariationalModel(LinearGaussian(2, 3), LinearGaussian(3, 2), Marginal(3))}, "the decoder gives"),
+        ({"model": VariationalModel(LinearGaussian(2, 3), LinearGaussian(3, 2), Marginal(2))}, "the encoder gives"),
+    ],
+)
+def test_splits_and_models_that_do_not_fit(change, message):
+    train = ClassTargets(np.random.default_rng(0).normal(size=(8, 2)), np.tile([[0.5, 0.5]], (8, 1)))
+    good = {"objective": variational_bottleneck(1.0), "train": train, "settings": VariationalSettings(batch_size=4)}
+    with pytest.raises(ValueError, match=message):
+        train_variational(**{**good, **change}, progress=silent)
+
+
+def test_settings_out_of_range_and_a_run_that_diverges():
+    for change in ({"steps": 0}, {"records": [5, 5]}, {"records": [3000]}, {"precision": "float16"}):
+        with pytest.raises(ValueError, match=next(iter(change))):
+            VariationalSettings(**change)
+    train = ClassTargets(np.array([[0.0], [1.0]]), np.eye(2))
+    settings = VariationalSettings(steps=50, records=2, batch_size=None, optimiser=optax.sgd(1e12), bounds=FEW)
+    objective = variational_bottleneck(1e3)
+    with pytest.raises(ValueError, match="smaller learning rate"):
+        train_variational(objective, train, model=small(train, objective), settings=settings, progress=silent)
