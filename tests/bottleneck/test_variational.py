@@ -105,37 +105,39 @@ def small(train, objective):
     return default_model(objective, train, latent=4, width=16, depth=1)
 
 
-def test_three_forms_learn_digits_and_their_bounds_keep_their_order():
+@pytest.mark.parametrize(
+    "objective",
+    [
+        variational_bottleneck(Annealed(1.0, 20.0, 100)),
+        pytest.param(conditional_entropy_bottleneck(20.0), marks=pytest.mark.slow),
+        pytest.param(variational_dual_bottleneck(20.0), marks=pytest.mark.slow),
+    ],
+    ids=lambda objective: objective.name,
+)
+def test_the_forms_learn_digits_and_their_bounds_keep_their_order(objective):
     train, test = digit_targets()
     settings = VariationalSettings(steps=300, records=[0, 300], batch_size=32, learning_rate=1e-2, bounds=FEW)
-    for objective in (
-        variational_bottleneck(Annealed(1.0, 20.0, 100)),
-        conditional_entropy_bottleneck(20.0),
-        variational_dual_bottleneck(20.0),
-    ):
-        other = test if objective.name == "variational bottleneck" else None
-        run = train_variational(
-            objective, train, other, model=small(train, objective), settings=settings, progress=silent
-        )
-        last = run.curves.isel(step=-1)
-        if other is not None:
-            assert float(last.error.sel(split="test")) < 0.25
-        assert float(last.error.sel(split="train")) < 0.05 < 0.5 < float(run.curves.error[0, 0])
+    run = train_variational(objective, train, test, model=small(train, objective), settings=settings, progress=silent)
+    last = run.curves.isel(step=-1)
+    assert float(last.error.sel(split="test")) < 0.3
+    assert float(last.error.sel(split="train")) < 0.05 < 0.5 < float(run.curves.error[0, 0])
 
-        def above(upper, lower, last=last):
-            slack = 4 * np.hypot(last[f"{upper}_standard_error"], last[f"{lower}_standard_error"])
-            return bool((last[upper] > last[lower] - slack).all())
+    def above(upper, lower):
+        slack = 4 * np.hypot(last[f"{upper}_standard_error"], last[f"{lower}_standard_error"])
+        return bool((last[upper] > last[lower] - slack).all())
 
-        assert above("information_input_upper", "information_input")
-        assert above("information_input_multisample_upper", "information_input")
-        assert above("information_target", "information_target_lower")
-        assert above("information_input", "information_target")
-        assert run.notes == ("train: informations of 128 of 160 inputs, drawn at random",)
-        assert set(run.curves.information_input.attrs) == {"units", "long_name"}
-        weights = {"prediction": 20.0, "distortion": 20.0}
-        for name in ("prediction", "distortion"):
-            if f"weight_{name}" in run.curves:
-                assert float(run.curves[f"weight_{name}"][-1]) == weights[name]
+    assert above("information_input_upper", "information_input")
+    assert above("information_input_multisample_upper", "information_input")
+    assert above("information_target", "information_target_lower")
+    assert above("information_input", "information_target")
+    residual = last.information_input - last.information_target
+    assert bool((last.information_residual_upper > residual - 0.05).all())
+    assert run.notes == ("train: informations of 128 of 160 inputs, drawn at random",)
+    assert set(run.curves.information_input.attrs) == {"units", "long_name"}
+    for name in ("prediction", "distortion"):
+        assert (f"weight_{name}" in run.curves) == (getattr(objective, name) is not None)
+        if f"weight_{name}" in run.curves:
+            assert float(run.curves[f"weight_{name}"][-1]) == 20
 
 
 def stopping(after):
@@ -150,7 +152,7 @@ def stopping(after):
     return track
 
 
-@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("precision", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
 def test_a_run_that_was_interrupted_ends_with_the_same_bits(tmp_path, precision):
     train = tiny_targets()
     objective = conditional_entropy_bottleneck(Annealed(1.0, 20.0, 50))
@@ -168,18 +170,30 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(tmp_path, precision)
         if eqx.is_array(left):
             np.testing.assert_array_equal(left, right)
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["one.npz"]
-    # A finished run is not trained again, and another configuration is refused.
-    done = train_variational(objective, train, model=model, settings=kept, progress=stopping(1))
-    assert done.curves.drop_attrs().identical(whole.curves.drop_attrs())
+    changed = replace(kept, learning_rate=2e-3)
+    with pytest.raises(ValueError, match="another configuration"):
+        train_variational(objective, train, model=model, settings=changed, progress=silent)
+
+
+@pytest.mark.slow
+def test_a_finished_run_is_kept_and_any_other_configuration_refused(tmp_path):
+    train, objective = tiny_targets(), variational_bottleneck(10.0)
+    settings = VariationalSettings(steps=20, records=2, batch_size=16, bounds=FEW, checkpoint=tmp_path / "one.npz")
+    model = small(train, objective)
+    given = {"objective": objective, "train": train, "model": model, "settings": settings}
+    first = train_variational(**given, progress=silent)
+    done = train_variational(**given, progress=stopping(1))
+    assert done.curves.drop_attrs().identical(first.curves.drop_attrs())
     for changed in (
-        {"settings": replace(kept, learning_rate=2e-3)},
-        {"settings": replace(kept, seed=1)},
-        {"objective": conditional_entropy_bottleneck(Annealed(1.0, 21.0, 50))},
+        {"settings": replace(settings, seed=1)},
+        {"settings": replace(settings, bounds=replace(FEW, draws=3))},
+        {"settings": replace(settings, optimiser=optax.sgd(1e-3))},
+        {"objective": variational_bottleneck(11.0)},
+        {"train": ClassTargets(train.inputs[::-1], train.probabilities)},
+        {"model": small(train, conditional_entropy_bottleneck(1.0))},
     ):
         with pytest.raises(ValueError, match="another configuration"):
-            train_variational(
-                **{"objective": objective, "train": train, "model": model, "settings": kept, **changed}, progress=silent
-            )
+            train_variational(**{**given, **changed}, progress=silent)
 
 
 CHILD = """
@@ -221,6 +235,7 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path):
     assert killed >= 2
 
 
+@pytest.mark.slow
 def test_robustness_to_label_noise_is_measured_on_clean_test_labels():
     settings = VariationalSettings(steps=150, records=2, batch_size=32, learning_rate=5e-3, bounds=FEW)
     objectives = [variational_bottleneck(20.0)]

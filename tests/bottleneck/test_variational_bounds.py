@@ -35,7 +35,7 @@ class Logits(eqx.Module):
         return jnp.stack([-self.slope * z[0], self.slope * z[0]])
 
 
-def points(inputs, labels, model, draws=64, **options):
+def points(inputs, labels, model, draws=8, **options):
     targets = ClassTargets.of_labels(inputs, labels, int(labels.max()) + 1)
     return Measurement(targets, targets.prior, BoundSettings(draws=draws, **options))(model)
 
