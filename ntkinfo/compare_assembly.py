@@ -148,6 +148,9 @@ def _ensemble_findings(config: CompareConfig) -> Iterator[Finding]:
         yield "ensemble", "members", text
     if min(members) < 24:
         yield "ensemble", "members", f"members holds {min(members)}; a comparison takes at least 24 of each width"
+    if config.comparison.parameter_members == 1:
+        text = "parameter_members is 1; an average with a standard error takes at least 2, or 0 for none"
+        yield "comparison", "parameter_members", text
     least = least_replicates(config.comparison.level)
     if config.comparison.replicates < least:
         text = f"replicates is {config.comparison.replicates}, too few for the level {config.comparison.level:g}; "

@@ -27,11 +27,13 @@ from ntkinfo.config_reading import Problem, dump_config
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.finite.comparison import Comparator
 from ntkinfo.finite.comparison_information import InformationSettings
+from ntkinfo.finite.comparison_parameters import ParameterBound, parameters_beside_bound
 from ntkinfo.finite.comparison_study import WidthResult, scaling_of, study_width
 from ntkinfo.finite.ensembles import EnsembleOutputs, EnsembleSettings, train_ensemble
+from ntkinfo.finite.parameter_information import MemberSettings
 from ntkinfo.finite.trainer import Interrupted
 from ntkinfo.information.curve_files import save_curves
-from ntkinfo.report.comparison_dataset import comparison_dataset
+from ntkinfo.report.comparison_dataset import comparison_dataset, with_parameters
 from ntkinfo.report.comparison_figure import comparison_figure
 from ntkinfo.report.comparison_table import print_comparison
 from ntkinfo.report.progress import ConsoleProgress, Interruptible
@@ -67,12 +69,14 @@ def _run(config: CompareConfig, switches: Switches, messages: Console, output: C
         _describe(output, config, made)
         checkpoint = Path(config.ensemble.checkpoint or folder.folder / _CHECKPOINT)
         with ConsoleProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
+            parameters = _parameters(config, made, track)
             results, whole = compute(config, made, checkpoint, track)
         if not results:
             messages.print(f"Interrupted before any width was finished; {_goes_on(checkpoint)}")
             return INTERRUPTED
         settings = comparison_settings(config, made.law)
         found = comparison_dataset(results, scaling_of(results), made.law, settings.level)
+        found = found if parameters is None else with_parameters(found, parameters)
         found = found.assign_attrs(complete="yes" if whole else "no, interrupted")
         print_comparison(output, found)
         _print_notes(output, found)
@@ -108,6 +112,29 @@ def compute(config: CompareConfig, made: Plan, checkpoint: Path, progress: Track
         except KeyboardInterrupt:
             return results, False
     return results, True
+
+
+def _parameters(config: CompareConfig, made: Plan, progress: Track) -> ParameterBound | None:
+    """The parameters' relative entropy at the middle one of the widths, where it was asked for."""
+    if not config.comparison.parameter_members:
+        return None
+    widths = list(made.ensembles)
+    settings = MemberSettings(
+        members=config.comparison.parameter_members,
+        seed=ensemble_seed(config, 0),
+        trace="probes",
+        precision=config.ensemble.precision,
+        measure_step_error=False,
+    )
+    return parameters_beside_bound(
+        made.network,
+        made.data,
+        made.law.times[1:],
+        width=widths[len(widths) // 2],
+        loss=made.procedure.loss,
+        settings=settings,
+        progress=progress,
+    )
 
 
 def _train(config: CompareConfig, made: Plan, width: int, checkpoint: Path, progress: Track) -> EnsembleOutputs:

@@ -11,6 +11,7 @@ import xarray as xr
 
 from ntkinfo.core.arrays import to_numpy
 from ntkinfo.finite.comparison import Family
+from ntkinfo.finite.comparison_parameters import ParameterBound
 from ntkinfo.finite.comparison_study import WidthResult
 from ntkinfo.finite.verdict import half_limit, scaling_sentences
 from ntkinfo.finite.width_scaling import WidthScaling, judge
@@ -63,6 +64,19 @@ def comparison_dataset(
         scaling=json.dumps(scaling_sentences(scalings, level)),
         notes="; ".join(_notes(results)),
     )
+
+
+def with_parameters(found: xr.Dataset, parameters: ParameterBound) -> xr.Dataset:
+    """Add the parameters' relative entropy and its lower bound, both 0 at the start."""
+    rows = {
+        "parameter_information": (parameters.value.value, f"KL(θ_t ‖ θ_0) at width {parameters.width}"),
+        "parameter_information_standard_error": (parameters.value.standard_error, "of the same"),
+        "parameter_information_lower": (parameters.bound, "KL of the function on the training inputs, law"),
+    }
+    for name, (values, text) in rows.items():
+        padded = np.concatenate([[0.0], np.asarray(values)])
+        found[name] = _labelled(("time",), padded, {"long_name": text, "units": "nat"})
+    return found.assign_attrs(parameter_members=parameters.members)
 
 
 Part = tuple[tuple[str, ...], Any, dict[str, Any]]

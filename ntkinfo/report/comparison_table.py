@@ -35,6 +35,15 @@ def print_comparison(console: Console, comparison: xr.Dataset) -> None:
     if "exponent" in comparison:
         console.print()
         console.print(scaling_table(comparison), highlight=False)
+    if "parameter_information" in comparison:
+        last = comparison.isel(time=-1)
+        value, error = float(last["parameter_information"]), float(last["parameter_information_standard_error"])
+        console.print(
+            f"\n{last['parameter_information'].attrs['long_name']}, gradient flow to time {float(last['time']):.3g}: "
+            f"{value:.4g} ± {error:.2g} nat; at least {float(last['parameter_information_lower']):.4g} by the law",
+            highlight=False,
+            soft_wrap=True,
+        )
     console.print()
     for width, sentence in json.loads(comparison.attrs["verdicts"]).items():
         console.print(f"[bold]{width}[/]: {escape(sentence)}.", highlight=False, soft_wrap=True)
