@@ -1,4 +1,4 @@
-"""The command line: `ntkinfo curves`, `ntkinfo data`, `ntkinfo doctor`.
+"""The command line: one function a command.
 
 Heavy modules are imported by the commands that need them, so that help and mistakes in flags are answered at once.
 """
@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ntkinfo.bottleneck_config import BottleneckConfig
 from ntkinfo.cli_flags import flag_class, given_flags, without_unknown_flags
+from ntkinfo.compare_config import CompareConfig
 from ntkinfo.config import Config
 from ntkinfo.config_reading import Problem, Section, flags
 from ntkinfo.running import report
@@ -64,6 +66,30 @@ COMMANDS = (
 Without arguments: the handwritten digits, one-hot targets, three hidden erf layers, 200 times over eight
 decades and infinity. Results that are already in the folder are kept unless --overwrite is given. Ctrl-C
 writes what is finished. With --certify the exit code is 3 where values disagree with their second route.
+""",
+    ),
+    ConfiguredCommand(
+        "compare",
+        CompareConfig,
+        "ntkinfo.compare_run",
+        "run_compare",
+        """Train networks of several widths, compare them with the law of infinite width, and say where they agree.
+
+Without arguments: the handwritten digits and erf networks of five widths. Means, variances, shape and informations
+of the members stand beside the law and beside what chance alone does; exponents in the width beside their prediction.
+Writes compare.nc, a figure and config.toml into a folder. A run that was killed goes on where it was.
+""",
+    ),
+    ConfiguredCommand(
+        "bottleneck",
+        BottleneckConfig,
+        "ntkinfo.bottleneck_run",
+        "run_bottleneck",
+        """Compute the information bottleneck curve of a law from a file or of a built-in one, with certificates.
+
+Every point has a bound on how far it can be from the best; the curve lies between an achievable and a certified
+bound. Writes the curve, a figure and config.toml into a folder. The exit code is 3 where the accuracy that was asked
+for could not be certified.
 """,
     ),
 )

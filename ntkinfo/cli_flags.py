@@ -60,7 +60,7 @@ def _parameter(flag: Flag, group: Group) -> Parameter:
 def _shown(default: Any) -> str:
     if isinstance(default, bool):
         return "yes" if default else "no"
-    return ", ".join(default) if isinstance(default, list) else str(default)
+    return ", ".join(map(str, default)) if isinstance(default, list) else str(default)
 
 
 def given_flags(model: type[Section], values: Any) -> Mapping[str, Any]:
