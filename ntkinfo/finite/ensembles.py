@@ -19,6 +19,7 @@ from ntkinfo.core.records import Dataset
 from ntkinfo.finite.ensemble_records import EnsembleOutputs, EnsembleSettings, OptaxDescent
 from ntkinfo.finite.ensemble_training import SquaredLossTraining
 from ntkinfo.finite.kernel_drift import largest_eigenvalue
+from ntkinfo.finite.member_program import drawing
 from ntkinfo.finite.networks import CHECK_SEED, MemberNetwork, member_network
 from ntkinfo.finite.trainer import Interrupted, MemberRecords, TrainerSettings, train_members
 from ntkinfo.kernels.architectures import StaxNetwork
@@ -131,7 +132,9 @@ class _Job:
 
     def _largest(self) -> float:
         with float64():
-            start = jax.jit(self.member.initialise)(jax.random.key(CHECK_SEED))
+            start = jax.tree.map(
+                lambda leaf: leaf[0], drawing(self.member.initialise, 1)(jax.random.key(CHECK_SEED)[None])
+            )
             return largest_eigenvalue(self.member.apply, start, self.member.prepare(self.data.x_train))
 
     def _flow_step(self, largest: float) -> float:

@@ -207,7 +207,7 @@ class MemberProgram:
 
     @property
     def _draw(self) -> Callable:
-        return _drawing(self.training.initialise, self.lane)
+        return drawing(self.training.initialise, self.lane)
 
     @cached_property
     def _prepare(self) -> Callable:
@@ -324,7 +324,7 @@ def _member_keys(base: Key, members: Array) -> Key:
 
 
 @lru_cache(maxsize=8)
-def _drawing(initialise: Callable, lane: int) -> Callable:
+def drawing(initialise: Callable, lane: int) -> Callable:
     """Keys to initial parameters; kept, because members and their twins start alike and compiling takes seconds."""
     return jax.jit(_over_lane(lambda key: initialise(jax.random.fold_in(key, INITIALISE)), lane))
 
