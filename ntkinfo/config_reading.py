@@ -71,10 +71,10 @@ Finding = tuple[str, str, str]
 
 
 def _section(model: type[Section], name: str) -> type[Section]:
-    annotation = model.model_fields[name].annotation
-    assert isinstance(annotation, type)
-    assert issubclass(annotation, Section)
-    return annotation
+    # A command may fill in a section of a narrower type than the model it shares, with other defaults.
+    section = type(model.model_fields[name].default)
+    assert issubclass(section, Section)
+    return section
 
 
 def flags(model: type[Section]) -> dict[str, Flag]:
