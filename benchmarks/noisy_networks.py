@@ -20,7 +20,7 @@ import numpy as np
 import ntkinfo as ni
 from ntkinfo.core.records import Estimate
 from ntkinfo.finite.noisy_neuron import NeuronTraining, train_neuron
-from ntkinfo.finite.noisy_study import NoisyStudy, log_steps, noisy_classes, noisy_twelve_bit
+from ntkinfo.finite.noisy_study import NoisyStudy, noisy_classes, noisy_twelve_bit
 from ntkinfo.finite.trainer import TrainerSettings
 from ntkinfo.report.noisy_figure import noisy_figure
 from ntkinfo.report.style import save_figure
@@ -76,7 +76,9 @@ def main() -> None:
     noisy, quiet = study.run.error[-1].mean(), study.quiet_run.error[-1].mean()
     print(f"  share wrong at the end: with noise {noisy:.3f}, without {quiet:.3f}")
     if options.figure:
-        neuron = train_neuron(NeuronTraining(log_steps(30_000, 40)), TrainerSettings(members=3))
+        neuron = train_neuron(
+            NeuronTraining(np.unique(np.geomspace(1, 30_001, 40).astype(int)) - 1), TrainerSettings(members=3)
+        )
         save_figure(noisy_figure(study, neuron), options.figure)
     print(json.dumps(result | {"half_bracket": bracket.tolist()}))
 

@@ -96,7 +96,11 @@ def _draw_neuron(axes: Axes, neuron: NeuronPath, scale: float, unit: str) -> Non
         times.ends(axes, values[:, member], "0.2", face="0.2")
     axes.axhline(scale * LIMIT, color="0.35", linestyle=(0, (4, 1.5)), linewidth=0.8)
     axes.annotate(
-        "one of four told apart", (0.03, scale * LIMIT), xycoords=("axes fraction", "data"), fontsize=6, va="bottom"
+        "one of four told apart",
+        (0.12, 0.97 * scale * LIMIT),
+        xycoords=("axes fraction", "data"),
+        fontsize=6,
+        va="bottom",
     )
     axes.set_ylim(bottom=0)
     axes.set_ylabel(f"$I(X;T)$ ({unit})")
