@@ -96,7 +96,7 @@ def compare(inputs: int, units: int, repeats: int) -> dict[str, float]:
     start, turn, truth, doubt = problem(inputs, units)
     ours(start, turn, 0)
     error, wall, processor = measured(lambda seed: ours(start, turn, seed)[0], truth, repeats)
-    stated = ours(start, turn, 0)[1]
+    stated = float(np.sqrt(np.mean([ours(start, turn, seed)[1] ** 2 for seed in range(repeats)])))
     print(f"{inputs} inputs, {units} unit(s): truth {truth:.4f} nats (to {doubt:.1g}), at most {np.log(inputs):.4f}")
     print(f"  ours: error {error:.4f}, stated {stated:.4f}; {wall:.3f} s (processor {processor:.3f} s)")
     result = {"units": units, "truth": truth, "ours_error": error, "ours_stated": stated, "ours_s": wall}
