@@ -205,5 +205,3 @@ def test_a_folder_that_cannot_be_written_to(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="cannot be written to"):
         run(training(), [1], TrainerSettings(members=1, checkpoint=tmp_path / "file"))
-    with pytest.raises(TypeError, match="path of a folder"):
-        TrainerSettings(checkpoint=3)
