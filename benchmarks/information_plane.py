@@ -21,15 +21,18 @@ from pathlib import Path
 
 import numpy as np
 
+from ntkinfo.bottleneck.discrete_curve import bottleneck_curve
+from ntkinfo.bottleneck.problems import soft_twelve_bit_rule
 from ntkinfo.core.progress import bar
 from ntkinfo.data.icosahedral_rule import twelve_bit_rule
 from ntkinfo.finite.gradient_phases import GradientSettings
 from ntkinfo.finite.layered import LayeredNetwork
 from ntkinfo.finite.plane import PlaneSettings, PlaneStudy, information_plane, twelve_bit_plane, with_depth
 from ntkinfo.finite.plane_compression import BIT, compression, compression_contrast
-from ntkinfo.finite.plane_findings import findings
+from ntkinfo.finite.plane_findings import findings, layers_against_bound, place_layers
 
 BATCH, RATE, ADAM_RATE = 256, 0.05, 4e-4
+SHARPNESS = 0.5
 
 
 def studies(seeds: int, epochs: int) -> dict[str, PlaneSettings]:
@@ -119,13 +122,38 @@ def conclude(done: dict[str, PlaneStudy], figure: Path | None) -> dict[str, obje
     found = findings(main_study, done["tanh, full batch"], depths)
     for claim, outcome, statement in found.rows:
         print(f"{claim}: {outcome}; {statement}")
+    contrasts |= soft_labels(main_study)
     if figure is not None:
         from ntkinfo.report.layers_figure import layers_figure
-
         from ntkinfo.report.style import save_figure
 
         save_figure(layers_figure(main_study, found), figure)
     return contrasts | {claim: outcome for claim, outcome, _ in found.rows}
+
+
+def soft_labels(study: PlaneStudy) -> dict[str, object]:
+    """Layers against the certified curve of labels softened by class, where that is rich; every layer placed."""
+    curve = bottleneck_curve(soft_twelve_bit_rule(SHARPNESS), 1e-3)
+    total = curve.problem.mutual_information
+    print(f"labels softened by class, I(X;Y) = {total / BIT:.4f} bits, curve certified to {curve.gap / BIT:.1e} bits")
+    found = layers_against_bound(study, curve)
+    print(f"  {found.outcome}; {found.statement}")
+    for name, time_index in (("before training", 0), ("after", -1)):
+        at = place_layers(study, curve, time_index)
+        for layer in range(study.n_layers):
+            parts = (
+                at.information_input / BIT,
+                at.information_target / BIT,
+                at.gap / BIT,
+                at.beta,
+                at.encoder_residual,
+            )
+            given, told, gap, beta, residual = (float(np.median(part[:, layer])) for part in parts)
+            print(
+                f"  layer {layer + 1} {name}: I(T;class) {given:.3f}, I(T;Y) {told:.3f}, {gap:.3f} bits below the "
+                f"curve, β of best fit {beta:.3g}, residual {residual:.2g} nats"
+            )
+    return {"soft_labels_gap_bits": (np.asarray(found.gap.value) / BIT).round(4).tolist()}
 
 
 if __name__ == "__main__":

@@ -77,8 +77,9 @@ def layers_against_bound(
     hidden, line = slice(0, study.n_layers - 1), settings.gap * ceiling
     low, high = np.asarray(last.low)[hidden], np.asarray(last.high)[hidden]
     outcome = "supported" if np.all(high < line) else "not supported" if np.any(low > line) else "undecided"
-    values = ", ".join(f"{value / BIT:.3f}" for value in np.asarray(last.value)[hidden])
-    before = ", ".join(f"{value / BIT:.3f}" for value in np.asarray(first.value)[hidden])
+    # Rounded first: "-0.000" is no distance.
+    values = ", ".join(f"{round(value / BIT, 3) + 0.0:.3f}" for value in np.asarray(last.value)[hidden])
+    before = ", ".join(f"{round(value / BIT, 3) + 0.0:.3f}" for value in np.asarray(first.value)[hidden])
     kept = ", ".join(f"{value / BIT:.2f}" for value in np.asarray(excess.value)[hidden])
     statement = (
         f"hidden layers end {values} bits below the curve (before training {before}); "

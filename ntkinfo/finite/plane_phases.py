@@ -185,7 +185,8 @@ def noise_against_full_batch(
     outcome: Outcome = "supported" if share.high < 0.5 else "not supported" if share.low > 0.5 else "undecided"
     statement = (
         f"hidden layers compress by {in_words(parts[0], 1 / BIT, ' bits')} with minibatches and by "
-        f"{in_words(parts[1], 1 / BIT, ' bits')} with full batches: {in_words(share, 100.0, '%')} of it needs no noise"
+        f"{in_words(parts[1], 1 / BIT, ' bits')} with full batches: "
+        + (f"{in_words(share, 100.0, '%')} of it needs no noise" if compresses else "too little to compare")
     )
     return NoiseAgainstFullBatch(outcome, statement, *parts, share)
 
