@@ -11,6 +11,8 @@ import xarray as xr
 
 from ntkinfo.core.arrays import to_numpy
 from ntkinfo.finite.comparison import Family
+from ntkinfo.finite.comparison_information import MemberInformation
+from ntkinfo.finite.comparison_members import SPLITS
 from ntkinfo.finite.comparison_parameters import ParameterBound
 from ntkinfo.finite.comparison_study import WidthResult
 from ntkinfo.finite.verdict import half_limit, scaling_sentences
@@ -57,7 +59,7 @@ def comparison_dataset(
     if scalings:
         found = found.assign_coords(discrepancy=("discrepancy", [one.name for one in scalings]))
     if "information" in found.dims:
-        found = found.assign_coords(information=_information_names(results), split=["train", "test"])
+        found = found.assign_coords(information=_information_names(results), split=list(SPLITS))
     return found.assign_attrs(
         level=level,
         verdicts=json.dumps({f"width {result.width}": result.verdict.sentence for result in results}),
@@ -207,11 +209,16 @@ def _informations(results: Sequence[WidthResult]) -> dict[str, Part]:
     return {
         f"information_{key}": (
             dims,
-            [[[getattr(row[name, split], key) for split in ("train", "test")] for name in names] for row in by_key],
+            [[[_course(row.get((name, split)), key, results) for split in SPLITS] for name in names] for row in by_key],
             {"long_name": meaning, "units": "standard errors" if key == "score" else "nat"},
         )
         for key, meaning in text.items()
     }
+
+
+def _course(one: MemberInformation | None, key: str, results: Sequence[WidthResult]) -> np.ndarray:
+    """A number over time; NaN for a width that was interrupted before it."""
+    return np.full(len(results[0].steps), np.nan) if one is None else getattr(one, key)
 
 
 def _scalings(results: Sequence[WidthResult], scalings: Sequence[WidthScaling], level: float) -> dict[str, Part]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,6 +104,15 @@ def test_panels_follow_what_there_is(results, dataset):
     assert panel(comparison_figure(without), "Divergence")
     with pytest.raises(ValueError, match="no width"):
         comparison_figure(dataset.isel(width=slice(0, 0)))
+
+
+def test_a_width_that_was_interrupted_leaves_gaps(results):
+    part = replace(results[1], information=[], linearised=None, drift=None)
+    found = comparison_dataset([results[0], part], [], LAW, 0.05)
+    assert np.all(np.isnan(found["information_fitted"].sel(width=16)))
+    assert np.all(np.isfinite(found["information_fitted"].sel(width=8)))
+    assert "kernel_drift" not in found
+    FigureCanvasAgg(comparison_figure(found)).draw()
 
 
 def test_table_marks_what_is_above_its_limit(dataset):
