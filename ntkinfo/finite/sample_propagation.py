@@ -26,7 +26,7 @@ from ntkinfo.information.output import information_output
 
 _NUMBERS_AT_ONCE = 1 << 19  # of a block of exponents: 4 MB
 _FLOOR = -700.0  # exponents are raised to this: exp is slow where it underflows
-_EXPANDED = 1e7  # squared size over variance up to which expanded squares keep exponents to 1e-8
+_EXPANDED = 1e10  # squared size over variance up to which expanded squares keep exponents to 1e-5
 
 
 @dataclass(frozen=True)

@@ -197,7 +197,7 @@ def test_inputs_drawn_and_blocks(monkeypatch):
         ({"fresh": np.zeros((4, 2, 1))}, "draws of the settings"),
         ({"centres": np.full((4, 2, 1), np.nan)}, "NaN or infinite"),
         ({"centres": np.zeros((1, 2, 1)), "fresh": np.zeros((1, 1, 1))}, "two inputs"),
-        ({"noise_std": 1e-5}, "larger noise"),
+        ({"noise_std": 1e-7}, "larger noise"),
     ],
 )
 def test_bad_input(change, message):
