@@ -221,6 +221,8 @@ class _Run:
     threads: int
     store: Checkpoints | None
     finished: dict[int, Any] = field(default_factory=dict)
+    told: dict[int, int] = field(default_factory=dict)
+    pace: list[float] = field(default_factory=lambda: [np.inf])
     stop: threading.Event = field(default_factory=threading.Event)
     reports: queue.SimpleQueue = field(default_factory=queue.SimpleQueue)
 
@@ -230,7 +232,7 @@ class _Run:
 
     @cached_property
     def marks(self) -> np.ndarray:
-        """Steps at which a lane reports: the recorded ones, and others in even distances."""
+        """Steps that the progress bar counts: the recorded ones, and others in even distances."""
         between = np.linspace(0, self.steps[-1], _MARKS + 1)[1:].astype(np.int64)
         return np.unique(np.concatenate([self.steps, between]))
 
@@ -276,18 +278,18 @@ class _Run:
 
     def _train(self, lane: int) -> list[np.ndarray]:
         """Leaves (T, lane, ...) of what was recorded of a lane."""
-        members = np.arange(lane * self.program.lane, (lane + 1) * self.program.lane)
+        members = self._members(lane)
         before = None if self.store is None else self.store.load(lane)
         records, values, state, step = 0, [], None, 0
         if before is not None and before.records:
             records, values, step = before.records, before.values, int(self.steps[before.records - 1])
-            self.reports.put(int(np.sum(self.marks <= step)))
+            self._tell(lane, step)
             if records == len(self.steps):
                 return values
             state = self.program.restored(before.state)
         state = self.program.start(members) if state is None else state
         for target in self.steps[records:]:
-            state = self._advance(state, members, step, int(target))
+            state = self._advance(lane, state, step, int(target))
             step, seen = int(target), jax.tree.leaves(self.program.observe(state, members, int(target)))
             self._check_finite(state, members, step)
             values = (
@@ -297,22 +299,31 @@ class _Run:
             )
             records += 1
             self._save(lane, records, values, state)
+            self._tell(lane, step)
         return values
 
-    def _advance(self, state: State, members: np.ndarray, step: int, target: int) -> State:
+    def _advance(self, lane: int, state: State, step: int, target: int) -> State:
         """Go to that step in slices short enough that the run can be interrupted between them."""
-        seconds = np.inf
-        for mark in self.marks[(self.marks > step) & (self.marks <= target)]:
-            while step < mark:
-                if self.stop.is_set():
-                    raise _Stopped
-                count = min(int(mark) - step, max(1, int(_SLICE_SECONDS / seconds)))
-                began = time.perf_counter()
-                state = self.program.advance(state, members, step, count)
-                jax.block_until_ready(state.moving)
-                seconds, step = max((time.perf_counter() - began) / count, 1e-9), step + count
-            self.reports.put(1)
+        while step < target:
+            if self.stop.is_set():
+                raise _Stopped
+            count = min(target - step, max(1, int(_SLICE_SECONDS / self.pace[0])))
+            began = time.perf_counter()
+            state = self.program.advance(state, self._members(lane), step, count)
+            jax.block_until_ready(state.moving)
+            # Slices change no number, so lanes may share what they know of the time that a step takes.
+            self.pace[0], step = max((time.perf_counter() - began) / count, 1e-9), step + count
+            self._tell(lane, step)
         return state
+
+    def _members(self, lane: int) -> np.ndarray:
+        return np.arange(lane * self.program.lane, (lane + 1) * self.program.lane)
+
+    def _tell(self, lane: int, step: int) -> None:
+        """Report the marks that a lane has passed since it last did."""
+        passed = int(np.sum(self.marks <= step))
+        self.reports.put(passed - self.told.get(lane, 0))
+        self.told[lane] = passed
 
     def _check_finite(self, state: State, members: np.ndarray, step: int) -> None:
         for leaf in jax.tree.leaves(state.moving[0]):

@@ -228,7 +228,7 @@ def test_progress_counts_every_mark():
         counted.append((sum(1 for _ in items), total))
         return iter(())
 
-    run(TRAINING, [3, 200], TrainerSettings(members=5, group=1), progress=track)
+    run(TRAINING, [0, 3, 200], TrainerSettings(members=5, group=1), progress=track)
     [(seen, total)] = counted
     assert seen == total
     assert total >= 5 * 64
