@@ -101,7 +101,7 @@ def compare(name: str, peer: Peer, problem: DiscreteProblem, betas: np.ndarray, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--accuracy", type=float, default=1e-4, help="of our curves, in bits")
-    parser.add_argument("--dit-points", type=int, default=6, help="for dit's optimiser, which is slow")
+    parser.add_argument("--dit-points", type=int, default=6, help="for dit, which is slow")
     options = parser.parse_args()
     problems = [
         (binary_symmetric(0.1), np.linspace(1.0, 6.0, 30)),
@@ -111,7 +111,7 @@ def main() -> None:
     ]
     peers: list[tuple[str, Peer, int, int]] = [
         ("embo", by_embo, 100, 100),
-        ("dit, Blahut-Arimoto", by_dit_blahut_arimoto, 100, 100),
+        ("dit, Blahut-Arimoto", by_dit_blahut_arimoto, options.dit_points, 6),
         ("dit, optimiser", by_dit_optimiser, options.dit_points, 6),
     ]
     results = []

@@ -85,7 +85,8 @@ def main() -> None:
         results.append(result)
         print(
             f"{problem.name}: plain {slow.sum():.2f} s (got there at {there.sum()} of {len(betas)} βs, "
-            f"else above by up to {excess.max():.1e} nats), ours {fast.sum():.3f} s, {slow.sum() / fast.sum():.1f} times",
+            f"else above by up to {excess.max():.1e} nats), ours {fast.sum():.3f} s, "
+            f"{slow.sum() / fast.sum():.1f} times",
             flush=True,
         )
     slow, fast, there = np.array(slow_all), np.array(fast_all), np.array(there_all)

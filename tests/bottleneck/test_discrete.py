@@ -85,7 +85,7 @@ def test_solution_against_direct_minimisation(targets, beta):
 def test_never_above_the_plain_iteration(seed):
     problem = random_problem(10, 3, seed=seed)
     for beta in (4.0, 15.0):
-        trace = plain(problem, beta, 3000)
+        trace = plain(problem, beta, 1000)
         assert max(np.diff(trace)) < 1e-12
         assert solve(problem, beta).objective < trace[-1] + 1e-10
 
