@@ -1,4 +1,4 @@
-"""A training killed by SIGKILL at random moments ends with the same arrays as an undisturbed one; what checkpoints cost.
+"""Trainings killed by SIGKILL at random moments end with the arrays of an undisturbed one; what checkpoints cost.
 
 python benchmarks/restart.py --kills 10
 """
