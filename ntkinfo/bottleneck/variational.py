@@ -181,7 +181,8 @@ def default_model(
     """Perceptrons of moderate size.
 
     Args:
-        objective: the variational bottleneck gets one r(z) for all classes, the other forms one Gaussian a class.
+        objective: the variational bottleneck (a marginal rate without distortion) gets one r(z) for all classes, the
+            other forms one Gaussian a class.
         train: gives the numbers of inputs and targets; real targets get linear Gaussian decoders.
         latent: coordinates k of z.
         width: of the hidden layers of encoder and decoder.
@@ -196,7 +197,7 @@ def default_model(
 
     inputs = int(np.prod(train.inputs.shape[1:]))
     encoder = GaussianNetwork(inputs, latent, width, depth, seed=seed)
-    one_law = objective.name == "variational bottleneck" or isinstance(train, RealTargets)
+    one_law = objective.rate == "marginal" and objective.distortion is None
     if isinstance(train, RealTargets):
         decoder: Any = LinearGaussian(latent, train.width, seed=seed + 1)
         conditional = LinearGaussian(train.width, latent, seed=seed + 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -199,7 +200,11 @@ class Course:
         initial = self.program.initial()
         if self.checkpoint is None or not self.checkpoint.exists():
             return initial
-        with np.load(self.checkpoint, allow_pickle=False) as stored:
+        try:
+            opened = np.load(self.checkpoint, allow_pickle=False)
+        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{self.checkpoint} is no checkpoint, or is damaged ({error}); remove it") from error
+        with opened as stored:
             if "mark" not in stored or str(stored["mark"]) != self.mark:
                 raise ValueError(
                     f"{self.checkpoint} holds a run of another configuration; name another file, or remove it"

@@ -13,10 +13,13 @@ import jax
 import numpy as np
 import optax
 import pytest
+from scipy.stats import norm
 
+from ntkinfo.bottleneck.discrete_curve import bottleneck_curve
 from ntkinfo.bottleneck.gaussian import GaussianBottleneck
 from ntkinfo.bottleneck.gaussian_dual import GaussianDualBottleneck
 from ntkinfo.bottleneck.label_noise import LabelNoise
+from ntkinfo.bottleneck.problems import soft_twelve_bit_rule
 from ntkinfo.bottleneck.variational import (
     Interrupted,
     VariationalSettings,
@@ -34,9 +37,11 @@ from ntkinfo.bottleneck.variational_objectives import (
     variational_dual_bottleneck,
 )
 from ntkinfo.bottleneck.variational_targets import ClassTargets, RealTargets
+from ntkinfo.core.arrays import float64
 from ntkinfo.core.progress import silent
 from ntkinfo.data.bundled import digits
-from tests.known_variational import matched_pair
+from ntkinfo.data.icosahedral_rule import twelve_bit_rule
+from tests.known_variational import matched_pair, scalar_encoding
 
 CORRELATIONS, SIZE = (0.9, 0.6), 512
 FEW = BoundSettings(draws=2, most_inputs=128)
@@ -170,6 +175,10 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(tmp_path, precision)
         if eqx.is_array(left):
             np.testing.assert_array_equal(left, right)
     assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["one.npz"]
+    (tmp_path / "text.npz").write_text("not a checkpoint")
+    other = replace(settings, checkpoint=tmp_path / "text.npz")
+    with pytest.raises(ValueError, match="no checkpoint, or is damaged"):
+        train_variational(objective, train, model=model, settings=other, progress=silent)
     changed = replace(kept, learning_rate=2e-3)
     with pytest.raises(ValueError, match="another configuration"):
         train_variational(objective, train, model=model, settings=changed, progress=silent)
@@ -194,6 +203,34 @@ def test_a_finished_run_is_kept_and_any_other_configuration_refused(tmp_path):
     ):
         with pytest.raises(ValueError, match="another configuration"):
             train_variational(**{**given, **changed}, progress=silent)
+
+
+@pytest.mark.slow
+def test_a_trained_encoder_of_twelve_bits_lies_under_the_certified_curve():
+    """I(X;Z) and I(Z;Y) of a trained scalar encoder by quadrature, against the discrete solver's two bounds."""
+    problem = soft_twelve_bit_rule(0.15)
+    targets = ClassTargets(2.0 * twelve_bit_rule().patterns - 1, problem.conditional)
+    objective = variational_bottleneck(4.0)
+    model = default_model(objective, targets, latent=1, width=32, depth=2)
+    settings = VariationalSettings(
+        steps=2000, records=2, batch_size=256, learning_rate=3e-3, bounds=BoundSettings(draws=2, most_inputs=4096)
+    )
+    run = train_variational(objective, targets, model=model, settings=settings, progress=silent)
+    with float64():
+        mean, std = (np.asarray(part)[:, 0] for part in jax.vmap(run.model.encoder)(targets.inputs))
+        back = [np.asarray(part) for part in run.model.reverse(np.zeros(2))]
+    exact = scalar_encoding(mean, std, np.asarray(targets.probabilities), lambda z: norm.logpdf(z, *back))
+    curve = bottleneck_curve(problem, accuracy=5e-3, progress=silent)
+    assert exact.information_target < curve.upper(exact.information_input)
+    assert exact.information_target > curve.lower(exact.information_input) - 0.05
+    last = run.curves.isel(step=-1, split=0)
+    assert float(last.information_input_upper) == pytest.approx(exact.rate, abs=1e-4)
+    assert exact.rate > exact.information_input > 0.2
+    for name in ("information_input", "information_target"):
+        error = float(last[f"{name}_standard_error"])
+        assert abs(float(last[name]) - getattr(exact, name)) < 4.5 * error
+    low, error = float(last.information_target_lower), float(last.information_target_lower_standard_error)
+    assert exact.information_target - 0.05 < low < exact.information_target + 4 * error
 
 
 CHILD = """
