@@ -27,8 +27,8 @@ from ntkinfo.finite.plane_phases import (
     noise_against_full_batch,
 )
 
-# Informations below this many nats are rounding.
-_NOTHING = 1e-12
+# Informations below this many nats are rounding, and so are differences to the curve where it is flat.
+_NOTHING, _SAME = 1e-12, 1e-9
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def _least_input(curve: DiscreteCurve, told: np.ndarray, given: np.ndarray) -> n
     low, high = np.zeros_like(given), given
     for _ in range(60):
         middle = 0.5 * (low + high)
-        short = curve.upper(middle) < told
+        short = curve.upper(middle) < told - _SAME
         low, high = np.where(short, middle, low), np.where(short, high, middle)
     return high
 

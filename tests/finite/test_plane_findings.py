@@ -217,7 +217,7 @@ def test_soft_labels_are_informed_by_hand():
     curve = bottleneck_curve(DiscreteProblem(np.full(4, 0.25), conditional), 1e-4, progress=silent)
     placed = layers_against_bound(held, curve, DRAWS)
     gap, least = placed.gap, held.information_input[-1].mean(axis=0) - placed.excess.value
-    np.testing.assert_allclose(curve.upper(least[:2]), found[:2], atol=1e-9)
+    np.testing.assert_allclose(curve.upper(least[:2]), found[:2], atol=2e-9)
     assert np.all(curve.upper(least[:2] - 1e-3) < found[:2])
     # The study's own I(X;T) is far to the right, where the bound is I(X;Y).
     np.testing.assert_allclose(np.asarray(gap.value)[:2], found[0] - found[:2], atol=1e-9)
