@@ -125,7 +125,8 @@ def cross_checks(config: CompareConfig) -> list[Finding]:
     """
     # A step size that is left out is found later, from the kernel.
     training = config.training
-    step = training if training.step_size is not None else training.model_copy(update={"step_size": 1.0})
+    stepped = training.procedure.replace("-", "_") in STEPPED
+    step = training.model_copy(update={"step_size": 1.0}) if stepped and training.step_size is None else training
     checked = assembly.model_checks(config.model_copy(update={"training": step}))
     return [*checked, *_training_findings(config), *_ensemble_findings(config)]
 
