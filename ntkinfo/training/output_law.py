@@ -129,10 +129,10 @@ class OutputLaw(ABC):
         """What was clipped: variances that rounding carried below 0."""
         with float64():
             raw = self._unclipped()
-        count = int((raw < 0).sum())
+            count, lowest = int((raw < 0).sum()), float(raw.min())
         if not count:
             return ()
-        return (f"{count} variance(s) of {raw.size} below 0 by rounding taken as 0, the lowest {float(raw.min()):.1e}",)
+        return (f"{count} variance(s) of {raw.size} below 0 by rounding taken as 0, the lowest {lowest:.1e}",)
 
     def chunks(self) -> Iterator[tuple[slice, Float[Array, "t p c"], Float[Array, "t p"]]]:
         """Stream (slice of the times, mean, variance), so that no (T, p, C) array is ever whole."""
