@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ntkinfo.config import Format, ModelConfig, TrainingSection
+from ntkinfo.config import DataSection, Format, ModelConfig, NetworkSection, TrainingSection
 from ntkinfo.config_reading import Section, setting
 
 
@@ -15,6 +15,21 @@ def _as_list(value: Any) -> Any:
 
 
 Several = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_as_list)]
+
+
+class ComparedDataSection(DataSection):
+    """Which inputs and targets."""
+
+    n_train: int | None = setting(None, "training inputs (digits: 64)", ge=2)
+    n_test: int | None = setting(None, "test inputs (digits: 32)", ge=1)
+
+
+class ComparedNetworkSection(NetworkSection):
+    """Which network."""
+
+    depth: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_as_list)] | None = setting(
+        None, "hidden layers", min_length=1
+    )
 
 
 class SteppedTrainingSection(TrainingSection):
@@ -61,6 +76,8 @@ class ComparisonOutputSection(Section):
 class CompareConfig(ModelConfig):
     """Every section of a configuration of `ntkinfo compare`."""
 
+    data: DataSection = ComparedDataSection()
+    network: NetworkSection = ComparedNetworkSection()
     training: TrainingSection = SteppedTrainingSection()
     ensemble: EnsembleSection = EnsembleSection()
     comparison: ComparisonSection = ComparisonSection()
