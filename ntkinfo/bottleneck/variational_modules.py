@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkinfo.core import checks
-from ntkinfo.core.arrays import float64
+from ntkinfo.core.arrays import Array, float64
 
 Gaussian = tuple[jax.Array, jax.Array]  # mean and standard deviation of independent coordinates
 _LOG_TWO_PI = float(np.log(2 * np.pi))
@@ -59,9 +59,9 @@ class GaussianNetwork(eqx.Module):
             self.network = eqx.nn.MLP(inputs, 2 * outputs, width, depth, activation=activation, key=key)
         self.floor = floor
 
-    def __call__(self, row: jax.Array) -> Gaussian:
+    def __call__(self, row: Array) -> Gaussian:
         """Mean and standard deviation, (k,) each; the deviation is about 0.7 at the start."""
-        mean, raw = jnp.split(self.network(row.reshape(-1)), 2)
+        mean, raw = jnp.split(self.network(jnp.ravel(row)), 2)
         return mean, self.floor + jax.nn.softplus(raw)
 
 
@@ -85,9 +85,9 @@ class LinearGaussian(eqx.Module):
             self.weight = jax.random.normal(jax.random.key(seed), (outputs, inputs)) / np.sqrt(inputs)
             self.bias, self.log_std = jnp.zeros(outputs), jnp.zeros(outputs)
 
-    def __call__(self, row: jax.Array) -> Gaussian:
+    def __call__(self, row: Array) -> Gaussian:
         """Mean and standard deviation."""
-        return self.weight @ row.reshape(-1) + self.bias, jnp.exp(self.log_std)
+        return self.weight @ jnp.ravel(row) + self.bias, jnp.exp(self.log_std)
 
 
 class Marginal(eqx.Module):
@@ -105,7 +105,7 @@ class Marginal(eqx.Module):
         with float64():
             self.mean, self.log_std = jnp.zeros(outputs), jnp.zeros(outputs)
 
-    def __call__(self, row: jax.Array) -> Gaussian:
+    def __call__(self, row: Array) -> Gaussian:
         """Mean and standard deviation, whatever the target."""
         return self.mean, jnp.exp(self.log_std)
 

@@ -267,7 +267,8 @@ def test_a_run_that_was_killed_ends_with_the_same_bits(tmp_path):
             time.sleep(0.01)
         time.sleep(float(random.uniform(0, 1.0)))
         os.kill(child.pid, signal.SIGKILL)
-        killed += child.wait() == -signal.SIGKILL
+        child.communicate()
+        killed += child.returncode == -signal.SIGKILL
         assert json.loads(start(name).communicate()[0]) == json.loads(whole)
     assert killed >= 2
 
