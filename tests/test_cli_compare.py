@@ -47,6 +47,7 @@ def compare(tmp_path, capsys, monkeypatch):
     return call
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_from_the_configuration_it_wrote(compare, tmp_path, monkeypatch):
     real, calls = compare_run.train_ensemble, []
 

@@ -97,10 +97,10 @@ def _draw_neuron(axes: Axes, neuron: NeuronPath, scale: float, unit: str) -> Non
     axes.axhline(scale * LIMIT, color="0.35", linestyle=(0, (4, 1.5)), linewidth=0.8)
     axes.annotate(
         "one of four told apart",
-        (0.12, 0.97 * scale * LIMIT),
+        (0.16, 0.98 * scale * LIMIT),
         xycoords=("axes fraction", "data"),
         fontsize=6,
-        va="bottom",
+        va="top",
     )
     axes.set_ylim(bottom=0)
     axes.set_ylabel(f"$I(X;T)$ ({unit})")

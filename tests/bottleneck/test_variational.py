@@ -157,7 +157,8 @@ def stopping(after):
     return track
 
 
-@pytest.mark.parametrize("precision", ["float32", pytest.param("float64", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "float64"])
 def test_a_run_that_was_interrupted_ends_with_the_same_bits(tmp_path, precision):
     train = tiny_targets()
     objective = conditional_entropy_bottleneck(Annealed(1.0, 20.0, 50))

@@ -217,6 +217,7 @@ def test_standard_parameterisation_is_that_of_stax():
     assert peer.width is None
 
 
+@pytest.mark.slow
 def test_convolutional_networks_start_from_their_law():
     """Variance at the start; the twin's first step is the member's to second order in the step."""
     images = RNG.normal(size=(3, 3, 3, 1))

@@ -1,6 +1,7 @@
 """The engine that trains members: against plain loops, and what must not change a member."""
 
 import _thread
+import signal
 import threading
 from dataclasses import replace
 from functools import partial
@@ -252,8 +253,13 @@ def test_interruption_keeps_finished_members():
 
 
 def test_control_c_is_heard_during_a_long_stretch():
+    # Workers of pytest-xdist ignore the signal, and interrupt_main then does nothing.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     timer = threading.Timer(1.0, _thread.interrupt_main)
     timer.start()
-    with pytest.raises(Interrupted) as caught:
-        run(TRAINING, [2_000_000_000], TrainerSettings(members=2, seed=5))
+    try:
+        with pytest.raises(Interrupted) as caught:
+            run(TRAINING, [2_000_000_000], TrainerSettings(members=2, seed=5))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert caught.value.partial is None
