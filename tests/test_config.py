@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ntkinfo.assembly import cross_checks
 from ntkinfo.config import Config
-from ntkinfo.config_reading import ConfigError, dump_config, flags, load_config
 from ntkinfo.config_places import key_lines, line_of
+from ntkinfo.config_reading import ConfigError, dump_config, flags, load_config
 from ntkinfo.data import registry
 
 
