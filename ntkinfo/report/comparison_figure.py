@@ -196,4 +196,4 @@ def _legend(figure: Figure, comparison: xr.Dataset) -> None:
     handles.append(
         Line2D([], [], color="0.4", linestyle=DOTS, label=f"limit of chance, {100 * level:g} % (a and b together)")
     )
-    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 6))
+    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 4))
