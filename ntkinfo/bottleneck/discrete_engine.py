@@ -34,12 +34,8 @@ _LIGHT = 0.05
 _NEAR = (1e-9, 1e-6, 1e-4)
 _TIDY_EVERY = 4
 _STALLS = 20
-# Plain rounds before the first attempt at something better, and between attempts that fail; more of them where an
-# attempt costs as much as many rounds, so that attempts never take more than about half of the time.
+# Plain rounds before the first attempt at something better, and between attempts that fail.
 _FIRST_PAUSE, _LONGEST_PAUSE = 4, 15
-# Seconds on an ordinary core, for that alone: of a round and of each entry (input, cluster) in it; of a Newton step, of
-# each entry of its matrix for each input, and of each entry for each row.
-_ROUND_COST, _STEP_COST = (6e-5, 1.3e-8), (3e-4, 2e-10, 3e-9)
 _MOST_TO_UNITE = 2000
 
 
@@ -172,15 +168,7 @@ def minimise(distortion: Distortion, start: State, tolerance: float, limit: int,
     Returns:
         The minimum; F in its trace does not rise.
     """
-    state, trace, used, stalls, level, pause, plain = (
-        start,
-        [],
-        0,
-        0,
-        0,
-        _FIRST_PAUSE,
-        max(_FIRST_PAUSE, _price(start, len(distortion.law))),
-    )
+    state, trace, used, stalls, level, pause, plain = start, [], 0, 0, 0, _FIRST_PAUSE, _FIRST_PAUSE
     here = sweep(distortion, state)
     while True:
         trace.append(here.objective)
@@ -198,20 +186,10 @@ def minimise(distortion: Distortion, start: State, tolerance: float, limit: int,
             continue
         state, following, extra, level = _step(distortion, state, here, used, level)
         pause = min(2 * pause + 1, _LONGEST_PAUSE) if level == len(_FLATTEST) else 0
-        used, plain = used + extra, max(pause, _price(state, len(distortion.law)))
+        used, plain = used + extra, pause
         small = _ROUNDING * max(1.0, abs(here.objective))
         stalls = stalls + 1 if here.objective - following.objective <= small else 0
         here = following
-
-
-def _price(state: State, inputs: int) -> int:
-    """How many rounds of the equations take about as long as a Newton step."""
-    clusters, values = state.points.shape
-    size = clusters * values
-    if size > _NEWTON_ROWS:
-        return 0
-    step = _STEP_COST[0] + size**2 * (_STEP_COST[1] * inputs + _STEP_COST[2] * size)
-    return int(step / (_ROUND_COST[0] + _ROUND_COST[1] * inputs * clusters))
 
 
 def _step(distortion: Distortion, state: State, here: Sweep, used: int, level: int) -> tuple[State, Sweep, int, int]:
