@@ -141,12 +141,13 @@ def _summary(comparison: Comparison) -> dict:
     }
 
 
-def scalings(found: Mapping) -> list[WidthScaling]:
+def scalings(case: Case, found: Mapping) -> list[WidthScaling]:
     return width_scaling(
         {
             int(w): {name: Measured(v, e, int(m)) for name, (v, e, m) in row.items()}
             for w, row in found["measured"].items()
-        }
+        },
+        kinks=case.activation == "relu",
     )
 
 
@@ -169,7 +170,7 @@ def report(case: Case, found: Mapping, judged: Sequence[tuple[WidthScaling, str]
         )
         low, high = one.interval
         print(
-            f"  {one.name:16} a = {one.exponent:.2f} ({low:.2f} to {high:.2f}), predicted {one.prediction.exponent:g}: "
+            f"  {one.name:16} a = {one.exponent:.2f} ({low:.2f} to {high:.2f}), predicted {one.predicted}: "
             f"{said}; χ² {one.chi_square:.1f}/{one.freedom}; sizes {sizes}"
         )
 
@@ -198,7 +199,7 @@ def main() -> None:
     options = parser.parse_args()
     cases = [Case(a, d, options.folder, options.quick) for a in options.activation for d in options.depth]
     found = {case: run(case) for case in cases}
-    fitted = [(case, one) for case in cases for one in scalings(found[case])]
+    fitted = [(case, one) for case in cases for one in scalings(case, found[case])]
     said = judge([one for _, one in fitted])
     summary = {}
     for case in cases:

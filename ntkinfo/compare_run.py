@@ -30,6 +30,7 @@ from ntkinfo.finite.comparison_information import InformationSettings
 from ntkinfo.finite.comparison_parameters import ParameterBound, parameters_beside_bound
 from ntkinfo.finite.comparison_study import WidthResult, scaling_of, study_width
 from ntkinfo.finite.ensembles import EnsembleOutputs, EnsembleSettings, train_ensemble
+from ntkinfo.finite.networks import has_kinks
 from ntkinfo.finite.parameter_information import MemberSettings
 from ntkinfo.finite.trainer import Interrupted
 from ntkinfo.information.curve_files import save_curves
@@ -75,7 +76,7 @@ def _run(config: CompareConfig, switches: Switches, messages: Console, output: C
             messages.print(f"Interrupted before any width was finished; {_goes_on(checkpoint)}")
             return INTERRUPTED
         settings = comparison_settings(config, made.law)
-        found = comparison_dataset(results, scaling_of(results), made.law, settings.level)
+        found = comparison_dataset(results, scaling_of(results, _kinks(made)), made.law, settings.level)
         found = found if parameters is None else with_parameters(found, parameters)
         found = found.assign_attrs(complete="yes" if whole else "no, interrupted")
         print_comparison(output, found)
@@ -112,6 +113,11 @@ def compute(config: CompareConfig, made: Plan, checkpoint: Path, progress: Track
         except KeyboardInterrupt:
             return results, False
     return results, True
+
+
+def _kinks(made: Plan) -> bool:
+    """Whether the gradient jumps, which does not depend on the width."""
+    return has_kinks(made.network, made.data.x_train, made.data.n_outputs, min(made.ensembles))
 
 
 def _parameters(config: CompareConfig, made: Plan, progress: Track) -> ParameterBound | None:

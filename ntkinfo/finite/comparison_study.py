@@ -105,10 +105,15 @@ def study_width(
     )
 
 
-def scaling_of(results: Sequence[WidthResult]) -> list[WidthScaling]:
-    """Exponents of the discrepancies over the widths; empty for fewer than three widths."""
+def scaling_of(results: Sequence[WidthResult], kinks: bool = False) -> list[WidthScaling]:
+    """Exponents of the discrepancies over the widths; empty for fewer than three widths.
+
+    Args:
+        results: of `study_width`, one a width.
+        kinks: whether the network's gradient jumps (`has_kinks`).
+    """
     measured = {result.width: result.measured for result in results}
-    return width_scaling(measured) if len(measured) >= 3 else []
+    return width_scaling(measured, kinks) if len(measured) >= 3 else []
 
 
 def _average(values: np.ndarray, method: str) -> Estimate:

@@ -153,7 +153,13 @@ def finite_network(
         ValueError: a width where there is none to choose, outputs that do not match, no parameters, or parameters that
             are not independent standard normal numbers at the start.
     """
-    member = member_network(network, inputs, outputs, width)
+    made = _flat(member_network(network, inputs, outputs, width), inputs)
+    _check_normal(made)
+    return made
+
+
+def _flat(member: MemberNetwork, inputs: Array) -> FiniteNetwork:
+    """The same network with its parameters in one row."""
     with float64():
         leaves, tree = jax.tree.flatten(jax.eval_shape(member.initialise, jax.random.key(0)))
     shapes = [leaf.shape for leaf in leaves]
@@ -168,9 +174,7 @@ def finite_network(
         held = [part.reshape(shape) for part, shape in zip(parts, shapes, strict=True)]
         return member.apply(jax.tree.unflatten(tree, held), points)
 
-    made = FiniteNetwork(jax.jit(draw), evaluate, member.prepare(inputs), sizes)
-    _check_normal(made)
-    return made
+    return FiniteNetwork(jax.jit(draw), evaluate, member.prepare(inputs), sizes)
 
 
 def _functions(network: Any, width: int | None, outputs: int) -> tuple[Sequence[Callable], Callable]:
@@ -213,11 +217,28 @@ def _check_normal(network: FiniteNetwork) -> None:
 def check_smooth(network: FiniteNetwork) -> None:
     """Raise unless second derivatives as automatic differentiation gives them account for the gradient's changes.
 
-    Along random lines through random starts the integral of the second derivative of the outputs is compared with the
-    change of the first. At a kink (relu, max pooling) the gradient jumps and differentiation gives 0 for that.
-
     Raises:
         ValueError: more than a thousandth of the changes is missing.
+    """
+    share, jumps = _jumps(network)
+    if jumps:
+        raise ValueError(
+            f"the network's gradient jumps or bends too sharply: {share:.2g} of its changes along random "
+            "lines are not in its second derivatives, and the change of variables would miss what training does there; "
+            "take an activation without kinks (erf, gelu, tanh), or `function_space`, which allows kinks"
+        )
+
+
+def has_kinks(network: Network | Sequence[Callable], inputs: Array, outputs: int, width: int | None = None) -> bool:
+    """Whether the network's gradient jumps, as with relu or max pooling; arguments as those of `finite_network`."""
+    return _jumps(_flat(member_network(network, inputs, outputs, width), inputs))[1]
+
+
+def _jumps(network: FiniteNetwork) -> tuple[float, bool]:
+    """Share of the gradient's changes that its second derivatives miss, and whether that is more than rounding.
+
+    Along random lines through random starts the integral of the second derivative of the outputs is compared with the
+    change of the first. At a kink the gradient jumps and differentiation gives 0 for that.
     """
     points, weights = np.polynomial.legendre.leggauss(_NODES)
     points, weights = _REACH * (points + 1) / 2, _REACH * weights / 2
@@ -240,9 +261,4 @@ def check_smooth(network: FiniteNetwork) -> None:
     with float64():
         drawn = [run(*(network.draw(CHECK_SEED, 2 * k + end) for end in (0, 1))) for k in range(_LINES)]
     missing, total, size = np.sum(np.asarray(drawn), axis=0)
-    if missing > _MISSING * total + _ROUNDING * size:
-        raise ValueError(
-            f"the network's gradient jumps or bends too sharply: {missing / total:.2g} of its changes along random "
-            "lines are not in its second derivatives, and the change of variables would miss what training does there; "
-            "take an activation without kinks (erf, gelu, tanh), or `function_space`, which allows kinks"
-        )
+    return float(missing / total) if total > 0 else 0.0, bool(missing > _MISSING * total + _ROUNDING * size)

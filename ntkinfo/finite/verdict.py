@@ -154,7 +154,7 @@ def scaling_sentences(scalings: Sequence[WidthScaling], level: float = 0.05) -> 
 
 
 def _scaling_sentence(one: WidthScaling, said: str) -> str:
-    predicted = f"predicted {one.prediction.exponent:g}"
+    predicted = f"predicted {one.predicted}"
     if np.isnan(one.exponent):
         return f"{one.name}: does not stand out of the noise ({predicted}): undecided"
     low, high = one.interval

@@ -5,6 +5,12 @@ next term of its expansion, in a form that levels off at narrow widths as discre
 minus half the smallest width and that width itself. The measured values have known errors and may be negative, so the
 fit is in the values, not in their logarithms; the interval of b is where the likelihood with α and s at their best
 falls by less than the χ² quantile. Where the fit is worse than the errors allow, they are scaled up.
+
+Where the gradient jumps (relu), more is expected than a correction 1/w. A unit that an update moves across its kink at
+an input is driven differently from there on, by that very input; so units cross more often in one direction than back,
+and the share of 1/√w that crosses changes the kernel on average, by 1/√w. For one hidden relu layer, one training input
+with κ = |x|²/d and gradient flow to the end, E[ΔΘ] = −√κ |f₀ − y| / (π √w) + O(1/w). On digits this term is small
+beside the one in 1/w up to widths of thousands; exponents between the two are then what is seen.
 """
 
 from __future__ import annotations
@@ -32,11 +38,17 @@ class Prediction:
         exponent: a of a discrepancy that falls as w^(−a).
         argument: why, in a sentence, with the reference.
         squared: whether what is measured is the square of the discrepancy.
+        kinked: the exponent at the largest widths where the network's gradient jumps; None where that changes nothing.
     """
 
     exponent: float
     argument: str
     squared: bool = True
+    kinked: float | None = 0.5
+
+    def expected(self, kinks: bool) -> tuple[float, float]:
+        """The lowest and the highest exponent that theory allows at widths that can be trained."""
+        return self.kinked if kinks and self.kinked is not None else self.exponent, self.exponent
 
 
 _PERTURBATION = "Dyer & Gur-Ari 2020; Roberts, Yaida & Hanin 2022"
@@ -44,9 +56,9 @@ PREDICTIONS: Mapping[str, Prediction] = {
     "mean": Prediction(1.0, f"terms odd in the kernel's 1/√w fluctuation average out: 1/w is left ({_PERTURBATION})"),
     "variance": Prediction(1.0, f"as for the mean: the first correction of any average is 1/w ({_PERTURBATION})"),
     "kurtosis": Prediction(1.0, "outputs are normal given the layer below, whose kernel varies by 1/√w (Yaida 2020)"),
-    "divergence": Prediction(2.0, "quadratic in the errors of mean and variance, 1/w each", squared=False),
+    "divergence": Prediction(2.0, "quadratic in the errors of mean and variance, 1/w each", squared=False, kinked=1.0),
     "kernel drift": Prediction(1.0, f"the rate of change of the kernel is a sum of w terms w^(−3/2) ({_PERTURBATION})"),
-    "kernel start": Prediction(0.5, "an average over w units: central limit theorem (Jacot et al. 2018)"),
+    "kernel start": Prediction(0.5, "an average over w units: central limit theorem (Jacot et al. 2018)", kinked=None),
     "linearised twin": Prediction(1.0, "driven by the drift of the kernel, 1/w (Lee et al. 2019 bound it by 1/√w)"),
 }
 
@@ -63,7 +75,8 @@ class WidthScaling:
         exponent: most likely a; NaN where the discrepancy does not stand out of the noise.
         interval: 95 % confidence interval of a; an end that the widths do not bound is infinite.
         prediction: of theory.
-        p_value: of the predicted exponent (likelihood ratio).
+        expected: lowest and highest predicted exponent; they differ where the gradient jumps.
+        p_value: of the most likely predicted exponent (likelihood ratio).
         chi_square: of the best fit, before errors were scaled.
         freedom: its degrees of freedom.
     """
@@ -75,6 +88,7 @@ class WidthScaling:
     exponent: float
     interval: tuple[float, float]
     prediction: Prediction
+    expected: tuple[float, float]
     p_value: float
     chi_square: float
     freedom: int
@@ -100,16 +114,22 @@ class WidthScaling:
 
     @property
     def decides(self) -> bool:
-        """Whether the interval leaves out the prediction's neighbours, half a power away."""
+        """Whether the interval leaves out what is half a power away from the prediction."""
         low, high = self.interval
-        return self.prediction.exponent - 0.5 < low and high < self.prediction.exponent + 0.5
+        return self.expected[0] - 0.5 < low and high < self.expected[1] + 0.5
+
+    @property
+    def predicted(self) -> str:
+        """The prediction as text: a number, or two with "to" between them."""
+        return " to ".join(f"{end:g}" for end in dict.fromkeys(self.expected))
 
 
-def width_scaling(measured: Mapping[int, Mapping[str, Measured]]) -> list[WidthScaling]:
+def width_scaling(measured: Mapping[int, Mapping[str, Measured]], kinks: bool = False) -> list[WidthScaling]:
     """Fit an exponent to every discrepancy.
 
     Args:
         measured: by width, what `discrepancies` returned; at least three widths.
+        kinks: whether the network's gradient jumps (`has_kinks`), which widens what is predicted.
 
     Returns:
         One record for each discrepancy that every width has, in the order of `PREDICTIONS`.
@@ -125,7 +145,7 @@ def width_scaling(measured: Mapping[int, Mapping[str, Measured]]) -> list[WidthS
     for width in widths:
         checks.whole("width", int(width))
     names = [name for name in PREDICTIONS if all(name in measured[int(width)] for width in widths)]
-    return [_fit(name, widths, [measured[int(width)][name] for width in widths]) for name in names]
+    return [_fit(name, widths, [measured[int(width)][name] for width in widths], kinks) for name in names]
 
 
 def judge(scalings: Sequence[WidthScaling], level: float = 0.05) -> list[str]:
@@ -144,29 +164,30 @@ def judge(scalings: Sequence[WidthScaling], level: float = 0.05) -> list[str]:
     ]
 
 
-def _fit(name: str, widths: np.ndarray, given: Sequence[Measured]) -> WidthScaling:
+def _fit(name: str, widths: np.ndarray, given: Sequence[Measured], kinks: bool) -> WidthScaling:
     value = np.array([one.value for one in given])
     error = np.array([one.standard_error for one in given])
     if not np.all(error > 0):
         raise ValueError(f"the standard error of {name} is 0 at a width; it must come from members that differ")
-    prediction = PREDICTIONS[name]
+    prediction, expected = PREDICTIONS[name], PREDICTIONS[name].expected(kinks)
     scale = 0.5 if prediction.squared else 1.0
     profile = _best(widths, value, error, _POWERS).misfit
     best, freedom = int(np.argmin(profile)), max(len(widths) - 3, 1)
     nothing = float(np.sum((value / error) ** 2))
     if nothing - profile[best] < scipy.stats.chi2.ppf(0.999, 3):
         unknown = (-np.inf, np.inf)
-        return WidthScaling(name, widths, value, error, np.nan, unknown, prediction, np.nan, nothing, freedom)
+        return WidthScaling(name, widths, value, error, np.nan, unknown, prediction, expected, np.nan, nothing, freedom)
     inflated = max(1.0, float(profile[best]) / freedom)
     kept = np.flatnonzero((profile - profile[best]) / inflated <= scipy.stats.chi2.ppf(0.95, 1))
     low = -np.inf if kept[0] == 0 else scale * float(_POWERS[kept[0]])
     high = np.inf if kept[-1] == len(_POWERS) - 1 else scale * float(_POWERS[kept[-1]])
-    predicted = float(_best(widths, value, error, np.array([prediction.exponent / scale])).misfit[0])
+    allowed = np.unique([*np.array(expected) / scale, np.clip(_POWERS[best], *np.array(expected) / scale)])
+    predicted = float(np.min(_best(widths, value, error, allowed).misfit))
     drop = (predicted - float(profile[best])) / inflated
     p_value = float(scipy.stats.chi2.sf(max(drop, 0.0), 1))
     exponent = scale * float(_POWERS[best])
     return WidthScaling(
-        name, widths, value, error, exponent, (low, high), prediction, p_value, float(profile[best]), freedom
+        name, widths, value, error, exponent, (low, high), prediction, expected, p_value, float(profile[best]), freedom
     )
 
 

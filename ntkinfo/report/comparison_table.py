@@ -98,7 +98,7 @@ def scaling_table(comparison: xr.Dataset) -> Table:
             *sizes,
             _number(float(row["exponent"]), ".2f"),
             interval if np.isfinite(float(row["exponent"])) else "-",
-            f"{float(row['exponent_predicted']):g}",
+            "–".join(dict.fromkeys(f"{float(row[f'exponent_predicted_{end}']):g}" for end in ("low", "high"))),
             str(row["exponent_verdict"].values),
         )
     return table

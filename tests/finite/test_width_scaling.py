@@ -106,6 +106,15 @@ def test_another_exponent_is_told_apart():
     assert np.mean([fit.exponent for fit in fits]) == pytest.approx(0.5, abs=0.06)
 
 
+def test_kinks_allow_what_lies_between():
+    """Exponents from 1/2 to 1 are consistent where the gradient jumps, and 1/4 is not."""
+    for power, said in ((1.0, "consistent"), (1.5, "consistent"), (2.0, "consistent"), (0.5, "not consistent")):
+        fits = [width_scaling(measured(power, 1e-5 if power < 2 else 3e-6, RNG), kinks=True)[0] for _ in range(20)]
+        assert judge(fits).count(said) >= 18, power
+    assert fits[0].expected == (0.5, 1.0)
+    assert PREDICTIONS["kernel start"].expected(kinks=True) == (0.5, 0.5)
+
+
 def test_noise_alone_decides_nothing():
     fits = [
         width_scaling({int(w): {"mean": Measured(1e-4 * RNG.normal(), 1e-4, 99)} for w in WIDTHS})[0] for _ in range(40)
