@@ -10,7 +10,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from ntkinfo.core import checks
-from ntkinfo.core.arrays import float64
+from ntkinfo.core.arrays import float64, to_numpy
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.records import Dataset
@@ -19,6 +19,7 @@ from ntkinfo.information.curve_files import load_curves, save_curves
 from ntkinfo.information.curve_groups import AT_EACH_TIME, BY_SPLIT, STREAMED, WHOLE
 from ntkinfo.information.curve_job import CurveSettings, Job
 from ntkinfo.information.curve_table import CurveTable
+from ntkinfo.information.noiseless import discrete_entropy
 from ntkinfo.information.numerical_errors import NumericalErrors
 from ntkinfo.information.provenance import provenance
 from ntkinfo.information.quantities import QUANTITIES, choose
@@ -152,9 +153,22 @@ def curves_of(
         with float64():
             _fill(job)
     except KeyboardInterrupt:
-        raise Interrupted(table.dataset(_provenance(distribution, settings))) from None
-    curves = table.dataset(_provenance(distribution, settings))
+        raise Interrupted(_dataset(table, distribution, settings)) from None
+    curves = _dataset(table, distribution, settings)
     return curves if settings.certify == 0 else _certified(distribution, curves, settings, progress)
+
+
+def _dataset(table: CurveTable, distribution: OutputDistribution, settings: CurveSettings) -> xr.Dataset:
+    """What was computed so far, with the eigenvalues that set its pace; nothing where nothing was."""
+    curves = table.dataset(_provenance(distribution, settings))
+    if not curves.data_vars:
+        return curves
+    attributes = {
+        "long_name": f"eigenvalues of the kernel that trains ({distribution.procedure.tangent})",
+        "units": "1",
+        "meaning": "exact",
+    }
+    return curves.assign(eigenvalue=("direction", to_numpy(distribution.eigenvalues)[::-1], attributes))
 
 
 def _fill(job: Job) -> None:
@@ -201,9 +215,11 @@ def _certified(
 
 
 def _provenance(distribution: OutputDistribution, settings: CurveSettings) -> dict[str, Any]:
-    given = distribution.data.provenance
+    data, given = distribution.data, distribution.data.provenance
+    labels = {} if data.labels_train is None else {"train": data.labels_train, "test": data.labels_test}
     return {
         **provenance(distribution),
+        **{f"class_entropy_{split}": discrete_entropy(each) for split, each in labels.items()},
         "data_provenance": "; ".join(f"{key}={value}" for key, value in given.items()),
         "settings": repr(settings),
         "seed": settings.seed,

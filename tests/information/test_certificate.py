@@ -117,7 +117,7 @@ def digits():
 @pytest.mark.parametrize("name", QUANTITIES)
 def test_every_tampered_quantity_is_caught(digits, name):
     law, curves = digits
-    own = curves[[str(key) for key in curves.data_vars if base_name(str(key)) == name]]
+    own = curves[[str(key) for key in curves.data_vars if key != "eigenvalue" and base_name(str(key)) == name]]
     assert certify(law, own, share=1.0).passed
     tampered = own.copy(deep=True)
     place = {"time": 2, "split": 1} if "split" in own[name].dims else {"time": 2}

@@ -109,6 +109,23 @@ def test_every_variable_says_what_it_is(curves):
     assert len(result.attrs["kernel_fingerprint"]) == 64
 
 
+def test_eigenvalues_and_entropies_of_the_classes_stand_beside_the_curves(curves):
+    result, data = curves
+    tangent = np.asarray(ni.kernel_blocks(NETWORK, data).train.ntk)
+    values = result["eigenvalue"].values
+    assert np.all(np.diff(values) <= 0)
+    # Two routes to the trace and to the sum of squares: the decomposition and the kernel's entries.
+    assert values.sum() == pytest.approx(np.trace(tangent), rel=1e-12)
+    assert np.sum(values**2) == pytest.approx(np.sum(tangent**2), rel=1e-12)
+    for split in ("train", "test"):
+        labels = getattr(data, f"labels_{split}")
+        if labels is None:
+            assert f"class_entropy_{split}" not in result.attrs
+            continue
+        shares = np.array([np.mean(labels == value) for value in set(labels.tolist())])
+        assert result.attrs[f"class_entropy_{split}"] == pytest.approx(-np.sum(shares * np.log(shares)), abs=1e-14)
+
+
 def test_files_are_read_back_identical(curves, tmp_path):
     result, _ = curves
     path = ni.save_curves(result, tmp_path / "curves.nc")
@@ -185,7 +202,7 @@ def test_selection_and_its_errors():
     data = ni.data.diabetes(n_train=20, n_test=10)
     chosen = information_curves(NETWORK, data, TIMES[:3], quantities=["loss_bayes", "path_length"], progress=silent)
     names = {"loss_bayes", "path_length"}
-    assert set(chosen.data_vars) == names | {f"{name}_standard_error" for name in names}
+    assert set(chosen.data_vars) == names | {f"{name}_standard_error" for name in names} | {"eigenvalue"}
     with pytest.raises(ValueError, match="did you mean 'loss_bayes'"):
         information_curves(NETWORK, data, TIMES, quantities=["loss_bayse"])
     with pytest.raises(ValueError, match="no classes"):
