@@ -1,8 +1,8 @@
 """Claim: trained networks approach the law of infinite width as theory says, on digits, erf and relu, depth 1 to 3.
 
 For each activation and depth: at width 2048 mean and variance of the members are within 4 standard errors of the law at
-all recorded times, on training and test inputs; over five narrower widths every discrepancy falls with the predicted
-exponent (95 % intervals; the verdict allows for the number of them, Holm); normality is not rejected at width 2048 and
+all recorded times, on training and test inputs; over the widths 64, 128, 256, 512 and 2048 every discrepancy falls with
+the predicted exponent (95 % intervals; the verdict allows for the number of them, Holm); normality is not rejected at width 2048 and
 is rejected at width 16.
 
     python benchmarks/width_scaling.py [--activation erf relu] [--depth 1 2 3] [--folder width-scaling] [--quick]
@@ -13,7 +13,8 @@ exponentially, and relative to them what the fluctuation of the kernel does to t
 A run that was stopped goes on from its folder: training from the last recorded time, and finished parts at once.
 With thousands of values compared, the largest may exceed 4 standard errors by chance: how far it goes by chance alone
 (the median and the 95 % quantile among ensembles drawn from the law) is printed beside it. Twins and kernels are
-followed on fewer members than the moments.
+followed on fewer members than the moments. Width 32 is measured and not fitted: there the kernel moves by a third
+(depth 2) to a half (depth 3), and predictions are the first term of an expansion in that.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from ntkinfo.finite.width_scaling import WidthScaling, judge, width_scaling
 
 STEPS = np.array([0, 1, 4, 16, 32])
 W_STD = {"erf": 1.5, "relu": 1.4}
-WIDE, NARROW = 2048, 16
+WIDE, NARROW, FITTED_FROM = 2048, 16, 64
 MEMBERS = {NARROW: 256, 32: 2048, 64: 2048, 128: 1024, 256: 512, 512: 192, WIDE: 48}
 TWINS = 48
 
@@ -98,7 +99,7 @@ def run(case: Case) -> dict:
     for width, members in case.members().items():
         outputs = train(case, network, law, width, members, twins=False)
         compared[width] = _summary(comparator.compare({"train": outputs.train, "test": outputs.test}))
-        if NARROW < width < WIDE:
+        if width > NARROW:
             twins = train(case, network, law, width, min(TWINS, members), twins=True)
             measured[width] = _measure(outputs, twins, law)
         print(f"{case.name} width {width}: {time.perf_counter() - began:.0f} s", flush=True)
@@ -146,6 +147,7 @@ def scalings(case: Case, found: Mapping) -> list[WidthScaling]:
         {
             int(w): {name: Measured(v, e, int(m)) for name, (v, e, m) in row.items()}
             for w, row in found["measured"].items()
+            if int(w) >= FITTED_FROM
         },
         kinks=case.activation == "relu",
     )

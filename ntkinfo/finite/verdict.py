@@ -12,6 +12,8 @@ from ntkinfo.core.records import Estimate
 from ntkinfo.finite.comparison import Comparison, Family, holm
 from ntkinfo.finite.width_scaling import WidthScaling, judge
 
+# From here on second-order terms are a few per cent of a discrepancy, as large as errors of measured exponents.
+_LARGE_DRIFT = 0.2
 _CAUSES = {
     "kernel moved": "because the kernel moved",
     "start": "as already the linearised twins do, whose kernel is that of the start",
@@ -149,8 +151,18 @@ def half_limit(family: Family) -> float:
 
 
 def scaling_sentences(scalings: Sequence[WidthScaling], level: float = 0.05) -> list[str]:
-    """A line for each discrepancy: fitted exponent with its interval, the predicted one, and what follows."""
-    return [_scaling_sentence(one, said) for one, said in zip(scalings, judge(scalings, level), strict=True)]
+    """A line for each discrepancy: fitted exponent with its interval, the predicted one, and what follows.
+
+    One more where the narrowest kernel moves by so much that the predictions, first terms of expansions, do not apply.
+    """
+    lines = [_scaling_sentence(one, said) for one, said in zip(scalings, judge(scalings, level), strict=True)]
+    moved = {int(one.widths[0]): float(one.size[0]) for one in scalings if one.name == "kernel drift"}
+    return lines + [
+        f"the kernel of width {width} moves by {100 * share:.0f} % and predictions hold where it moves by little: "
+        "exponents that are not consistent may only show that; take wider networks or fewer steps"
+        for width, share in moved.items()
+        if share > _LARGE_DRIFT
+    ]
 
 
 def _scaling_sentence(one: WidthScaling, said: str) -> str:
