@@ -2,8 +2,8 @@
 
 For each activation and depth: at width 2048 mean and variance of the members are within 4 standard errors of the law at
 all recorded times, on training and test inputs; over the widths 64, 128, 256, 512 and 2048 every discrepancy falls with
-the predicted exponent (95 % intervals; the verdict allows for the number of them, Holm); normality is not rejected at width 2048 and
-is rejected at width 16.
+the predicted exponent (95 % intervals; the verdict allows for the number of them, Holm); normality is not rejected at
+width 2048 and is rejected at width 16.
 
     python benchmarks/width_scaling.py [--activation erf relu] [--depth 1 2 3] [--folder width-scaling] [--quick]
 
