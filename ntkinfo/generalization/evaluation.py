@@ -14,7 +14,7 @@ from jaxtyping import Float
 from ntkinfo.core.arrays import float64, to_numpy
 from ntkinfo.core.linear_algebra import Spectrum, spectrum
 from ntkinfo.core.memory import GIB, available_memory, require_memory
-from ntkinfo.core.progress import Track, bar
+from ntkinfo.core.progress import Track, bar, silent
 from ntkinfo.core.records import Dataset
 from ntkinfo.core.versions import versions
 from ntkinfo.generalization.measure import Measure, NotComputable
@@ -112,22 +112,57 @@ def measures_of(
         progress: as in `measure_all`.
     """
     chosen, settings = choose(names), settings or MeasureSettings()
-    ridges = settings.ridges or (distribution.procedure.ridge,)
-    table = _Table(distribution.times, ridges)
-    found = _curves_of(distribution, curves) if any(m.place == "curve" for m in chosen) else None
-    law = LawView(distribution, settings, found)
-    known = {**(spectra or {}), distribution.procedure.tangent: distribution.spectrum}
+    table = _Table(distribution.times, settings.ridges or (distribution.procedure.ridge,))
     try:
-        for measure in chosen:
-            if measure.place in ("time", "curve", "model"):
-                table.put(measure, (), law)
-        if any("law" in measure.needs and measure.place == "time" for measure in chosen):
-            with float64():
-                table.note(*(f"training inputs: {note}" for note in distribution.train.notes))
-        _fill_kernels(table, lambda name: kernel_view(distribution, name, settings, known), chosen, progress)
+        _fill(table, distribution, chosen, settings, curves=curves, spectra=spectra, progress=progress)
     except KeyboardInterrupt:
         raise Interrupted(table.dataset(chosen, _provenance(distribution, settings))) from None
     return table.dataset(chosen, _provenance(distribution, settings))
+
+
+def measure_values(
+    distribution: OutputDistribution,
+    *,
+    curves: Curves | None = None,
+    settings: MeasureSettings | None = None,
+    names: Iterable[str] | None = None,
+    spectra: Mapping[str, Spectrum] | None = None,
+) -> dict[str, np.ndarray]:
+    """The numbers of `measures_of` alone, over the registry's dimensions: for the many models of a search.
+
+    Args:
+        distribution: as in `measures_of`.
+        curves: as in `measure_all`.
+        settings: as in `measure_all`.
+        names: as in `measure_all`.
+        spectra: as in `measures_of`.
+    """
+    chosen, settings = choose(names), settings or MeasureSettings()
+    table = _Table(distribution.times, settings.ridges or (distribution.procedure.ridge,))
+    _fill(table, distribution, chosen, settings, curves=curves, spectra=spectra, progress=silent)
+    return table.values
+
+
+def _fill(
+    table: _Table,
+    distribution: OutputDistribution,
+    chosen: tuple[Measure, ...],
+    settings: MeasureSettings,
+    *,
+    curves: Curves | None,
+    spectra: Mapping[str, Spectrum] | None,
+    progress: Track,
+) -> None:
+    found = _curves_of(distribution, curves) if any(m.place == "curve" for m in chosen) else None
+    law = LawView(distribution, settings, found)
+    known = {**(spectra or {}), distribution.procedure.tangent: distribution.spectrum}
+    for measure in chosen:
+        if measure.place in ("time", "curve", "model"):
+            table.put(measure, (), law)
+    if any("law" in measure.needs and measure.place == "time" for measure in chosen):
+        with float64():
+            table.note(*(f"training inputs: {note}" for note in distribution.train.notes))
+    _fill_kernels(table, lambda name: kernel_view(distribution, name, settings, known), chosen, progress)
 
 
 def _fill_kernels(
@@ -299,15 +334,19 @@ def as_row(measures: xr.Dataset, ridge: int = 0, time: int = -1) -> dict[str, fl
         ridge: index of the ridge.
         time: index of the time.
     """
+    # Every variable has the registry's dimensions, the kernel first.
+    values = {name: measures[name].values for name in MEASURES if name in measures}
+    return row_of(values, ridge, time)
+
+
+def row_of(values: Mapping[str, np.ndarray], ridge: int = 0, time: int = -1) -> dict[str, float]:
+    """As `as_row`, of the numbers alone (`measure_values`)."""
     chosen = {"ridge": ridge, "time": time}
     row: dict[str, float] = {}
-    for name, measure in MEASURES.items():
-        if name not in measures:
-            continue
-        # Every variable has the registry's dimensions, the kernel first.
-        values, places = measures[name].values, tuple(chosen[dim] for dim in measure.dims if dim != "kernel")
-        if "kernel" in measure.dims:
-            row |= {f"{name}_{kernel}": float(values[(k, *places)]) for k, kernel in enumerate(KERNELS)}
+    for name, array in values.items():
+        places = tuple(chosen[dim] for dim in MEASURES[name].dims if dim != "kernel")
+        if "kernel" in MEASURES[name].dims:
+            row |= {f"{name}_{kernel}": float(array[(k, *places)]) for k, kernel in enumerate(KERNELS)}
         else:
-            row[name] = float(values[places])
+            row[name] = float(array[places])
     return row

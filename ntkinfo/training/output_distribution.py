@@ -13,7 +13,7 @@ and on the training inputs v_t = Σ_jk U_ij r_t(λ_j) B_jk r_t(λ_k) U_ik + …,
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -29,6 +29,43 @@ from ntkinfo.training.output_law import OutputLaw
 from ntkinfo.training.procedures import Procedure
 from ntkinfo.training.time_factors import TimeFactors, factor
 from ntkinfo.training.train_law import TrainLaw
+
+
+@dataclass(frozen=True)
+class Decomposition:
+    """What every law of one set of kernels shares, whatever the targets, ridge, procedure and times.
+
+    Args:
+        tangent: "ntk" or "nngp", the kernel that is decomposed.
+        start: "nngp" or "ntk", the covariance P of the function before training.
+        spectrum: of the tangent kernel on the training inputs.
+        prior: (n, n) B = UᵀPU, or its diagonal (n,) where P is the tangent kernel.
+    """
+
+    tangent: str
+    start: str
+    spectrum: Spectrum
+    prior: Float[Array, "n n"] | Float[Array, " n"]
+
+
+def decompose(blocks: KernelBlocks, tangent: str = "ntk", start: str = "nngp") -> Decomposition:
+    """Decompose the kernel that drives training, and turn the covariance at the start into its eigenbasis.
+
+    Args:
+        blocks: kernels of the network on the data.
+        tangent: "ntk" or "nngp", as in the procedure.
+        start: "nngp" or "ntk", the procedure's `prior`.
+
+    Raises:
+        ValueError: a kernel that is not positive semidefinite, an unknown name.
+    """
+    checks.choice("tangent", tangent, ("ntk", "nngp"))
+    checks.choice("start", start, ("ntk", "nngp"))
+    with float64():
+        found = spectrum(getattr(blocks.train, tangent), f"the {tangent.upper()} of the training inputs")
+        same, matrix = start == tangent, getattr(blocks.train, start)
+        prior = found.eigenvalues if same else congruence(found.eigenvectors, matrix)
+    return Decomposition(tangent, start, found, prior)
 
 
 @dataclass(frozen=True)
@@ -140,6 +177,28 @@ class OutputDistribution:
         """Joint samples at the test inputs at one time."""
         return self.test.sample(seed, count, time)
 
+    def for_targets(self, data: Dataset) -> OutputDistribution:
+        """Return the law after training on other targets of the same inputs, as with other label noise.
+
+        Whatever does not depend on the targets and has been computed already is shared: decomposition, variances.
+
+        Args:
+            data: the same inputs with other targets, of as many outputs.
+
+        Raises:
+            ValueError: other numbers of inputs or outputs.
+        """
+        checks.shape("y_train", data.y_train, tuple(self.data.y_train.shape), "as many targets as the law's own")
+        checks.shape("x_test", data.x_test, tuple(self.data.x_test.shape), "the law's own test inputs")
+        vectors = self.spectrum.eigenvectors
+        with float64():
+            targets = vectors.T @ namespace(vectors).asarray(data.y_train)
+        law = replace(self, targets=targets, data=data)
+        shared = ("prior_variance", "moving", "notes", "filter_factors")
+        law.__dict__.update({name: self.__dict__[name] for name in shared if name in self.__dict__})
+        law.__dict__.update({name: getattr(self, name).of(law) for name in ("train", "test")})
+        return law
+
     def _law(self, cross: CrossBlocks, inputs: Array) -> OutputLaw:
         source = self.blocks.source
         square: Callable[[], SquareBlocks] | None = None if source is None else lambda: source.square(inputs)
@@ -147,7 +206,11 @@ class OutputDistribution:
 
 
 def output_distribution(
-    blocks: KernelBlocks, data: Dataset, procedure: Procedure, times: Float[Array, " t"]
+    blocks: KernelBlocks,
+    data: Dataset,
+    procedure: Procedure,
+    times: Float[Array, " t"],
+    known: Decomposition | None = None,
 ) -> OutputDistribution:
     """Find the law of the outputs of an ensemble trained by `procedure`, at every one of `times`.
 
@@ -156,6 +219,7 @@ def output_distribution(
         data: inputs and targets.
         procedure: `GradientFlow()`, `GradientDescent(step_size=…)`, `HeavyBall(…)`, `Converged()`, `nngp_posterior(…)`.
         times: (T,), strictly rising in [0, ∞].
+        known: `decompose(blocks, …)` for this procedure, where it is there already.
 
     Raises:
         ValueError: times out of order, blocks that do not fit the data, a step size that diverges, a kernel that is
@@ -169,14 +233,17 @@ def output_distribution(
     for name in ("nngp", "ntk"):
         checks.shape(f"blocks.train.{name}", getattr(blocks.train, name), (n, n), "training inputs with themselves")
         checks.shape(f"blocks.test.{name}", getattr(blocks.test, name), (len(data.x_test), n), "test with training")
-    tangent = getattr(blocks.train, procedure.tangent)
-    xp = namespace(tangent)
+    known = known or decompose(blocks, procedure.tangent, procedure.prior)
+    if (known.tangent, known.start) != (procedure.tangent, procedure.prior):
+        raise ValueError(
+            f"known is of tangent {known.tangent} and prior {known.start}, and the procedure has {procedure.tangent} "
+            f"and {procedure.prior}; decompose for these"
+        )
+    decomposition = known.spectrum
+    checks.shape("known.spectrum.eigenvectors", decomposition.eigenvectors, (n, n), "of these blocks")
+    xp = namespace(decomposition.eigenvalues)
     with float64():
-        decomposition = spectrum(tangent, f"the {procedure.tangent.upper()} of the training inputs")
         procedure.check(float(decomposition.eigenvalues[-1]), np.asarray(times), n * outputs)
-        same = procedure.prior == procedure.tangent
-        start = getattr(blocks.train, procedure.prior)
-        prior = decomposition.eigenvalues if same else congruence(decomposition.eigenvectors, start)
         host = np.asarray(times, dtype=np.float64)
         return OutputDistribution(
             times=host,
@@ -184,7 +251,7 @@ def output_distribution(
             procedure=procedure,
             summed=procedure.summed(n * outputs),
             spectrum=decomposition,
-            prior=prior,
+            prior=known.prior,
             targets=decomposition.eigenvectors.T @ xp.asarray(data.y_train),
             blocks=blocks,
             data=data,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 AtTimes = Callable[[slice], Array]
 
 _CHUNK_ELEMENTS = 250_000
+# Cached properties that hold targets, of every kind of law.
+_OF_TARGETS = ("_mean_form", "_residual_form", "_end")
 ROUNDING = 32 * float(np.finfo(np.float64).eps)
 
 
@@ -36,6 +39,14 @@ class OutputLaw(ABC):
         self._xp = namespace(distribution.eigenvalues)
         self.times = distribution.times
         self.initial_variance = initial_variance
+
+    def of(self, distribution: OutputDistribution) -> OutputLaw:
+        """Return this law in a distribution that differs in its targets alone, sharing what does not depend on them."""
+        other = copy.copy(self)
+        other._distribution = distribution
+        for name in _OF_TARGETS:
+            other.__dict__.pop(name, None)
+        return other
 
     @property
     def n_inputs(self) -> int:
