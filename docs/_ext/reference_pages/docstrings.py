@@ -6,7 +6,7 @@ markup (|x|, Θ_*, y_) are escaped, except in examples.
 
 import re
 
-from reference_pages.public import PublicNames, raised
+from reference_pages.public import RAISED, PublicNames, raised
 
 _CODE = re.compile(r"``.+?``|`[^`]+`", re.DOTALL)
 _SPECIAL = re.compile(r"[\\*|]|_(?!\w)")
@@ -39,10 +39,9 @@ def _code(text, public):
 
 def _with_full_exceptions(text, value):
     """Name this package's exceptions as they are documented; Sphinx shows the last part."""
-    for name, exception in raised(value).items():
-        full = PublicNames.of_package().documented(exception)
-        text = re.sub(rf"^    {name}:", f"    ~{full}:", text, flags=re.MULTILINE)
-    return text
+    public = PublicNames.of_package()
+    full = {name: f"~{public.documented(error)}" for name, error in raised(value).items()}
+    return RAISED.sub(lambda match: re.sub(r"[A-Z]\w+", lambda name: full.get(name[0], name[0]), match[0]), text)
 
 
 _ATTRIBUTES = ("attribute", "data", "property")

@@ -13,7 +13,7 @@ import ntkinfo
 
 COLUMNS = ("data", "generalization")  # used by their own name, as in ni.data.digits()
 _WORD = re.compile(r"\b[A-Z]\w+")
-_RAISED = re.compile(r"^    ([A-Z]\w+):", re.MULTILINE)
+RAISED = re.compile(r"^    ([A-Z]\w+(?:, [A-Z]\w+)*):", re.MULTILINE)  # the names before the colon in "Raises:"
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def raised(value):
     described = [*_functions(value), *([value] if inspect.isclass(value) else [])]
     for item in described:
         _, _, section = (inspect.getdoc(item) or "").partition("Raises:\n")
-        for name in _RAISED.findall(section):
+        for name in ", ".join(RAISED.findall(section)).split(", "):
             exception = _exception(name, item.__module__)
             if exception is not None:
                 found[name] = exception
