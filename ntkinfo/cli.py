@@ -33,6 +33,8 @@ quiet
     Show neither progress nor summary.
 traceback
     Show where in the program an error arose.
+report
+    Write report.html beside the results: all of them on one page, for a browser.
 """
 
 
@@ -133,6 +135,7 @@ def _application(problems: Sequence[Problem]) -> App:
     )
     for command in COMMANDS:
         app.command(_configured(command, problems), name=command.name, help_epilogue="")
+    app.command(report_page, name="report", help_epilogue="")
     app.command(data, help_epilogue="")
     app.command(doctor, help_epilogue="")
     return app
@@ -152,11 +155,12 @@ def _configured(command: ConfiguredCommand, problems: Sequence[Problem]) -> Call
         overwrite: bool = False,
         quiet: bool = False,
         traceback: bool = False,
+        report: bool = False,
     ) -> int:
         from ntkinfo.running import Switches
 
         run = getattr(importlib.import_module(command.module), command.function)
-        return run(config, given_flags(command.model, given), problems, Switches(overwrite, quiet, traceback))
+        return run(config, given_flags(command.model, given), problems, Switches(overwrite, quiet, traceback, report))
 
     call.__name__, call.__doc__ = command.name, f"{command.help}\n{_SWITCHES}"
     call.__annotations__.update(
@@ -164,11 +168,34 @@ def _configured(command: ConfiguredCommand, problems: Sequence[Problem]) -> Call
         config=Annotated[str | None, Parameter(help="TOML file; flags override it.")],
         **{
             key: Annotated[bool, Parameter(negative="", show_default=False)]
-            for key in ("overwrite", "quiet", "traceback")
+            for key in ("overwrite", "quiet", "traceback", "report")
         },
     )
     call.__annotations__["return"] = int
     return call
+
+
+def report_page(folder: str, /, *, page: str | None = None, bits: bool = False) -> int:
+    """Write one HTML page of all results in a folder; it opens from disk and needs no network.
+
+    Parameters
+    ----------
+    folder
+        That curves, compare, bottleneck, search or rank wrote into.
+    page
+        File of the page [default: report.html in the folder].
+    bits
+        Show bits instead of nats.
+    """
+    from ntkinfo.report.page import write_page
+
+    try:
+        written = write_page(folder, bits, page)
+    except (ValueError, OSError) as error:
+        report(Console(stderr=True), [Problem("", str(error))])
+        return _FAILED
+    Console(width=10_000).print(escape(str(written)), highlight=False)
+    return 0
 
 
 def data(name: str | None = None, /) -> int:

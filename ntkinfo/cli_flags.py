@@ -80,7 +80,7 @@ def without_unknown_flags(words: list[str], models: Mapping[str, type[Section]])
         return words, []
     known = {flag.name: _kind(flag) for flag in flags(models[words[0]]).values()}
     known |= {f"--no-{name[2:]}": bool for name, kind in list(known.items()) if kind is bool}
-    known |= dict.fromkeys(("--overwrite", "--quiet", "--traceback", "--help", "--version"), bool)
+    known |= dict.fromkeys(("--overwrite", "--quiet", "--traceback", "--report", "--help", "--version"), bool)
     kept, problems, skipping = words[:1], [], False
     for word in words[1:]:
         name = word.split("=")[0]

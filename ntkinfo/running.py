@@ -26,11 +26,13 @@ class Switches:
         overwrite: replace results that are already in the folder.
         quiet: show neither progress nor summary.
         traceback: let errors through with their traceback.
+        report: write a page of the results beside them.
     """
 
     overwrite: bool = False
     quiet: bool = False
     traceback: bool = False
+    report: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,10 @@ def run_job(
     try:
         with warnings.catch_warnings():
             _show_warnings_on(messages)
-            return job.work(config, switches, messages, output)
+            code = job.work(config, switches, messages, output)
+            if switches.report:
+                _write_page(config, code, output)
+            return code
     except (ValueError, OSError, MemoryError) as error:
         if switches.traceback:
             raise
@@ -87,6 +92,18 @@ def report(console: Console, problems: Sequence[Problem]) -> None:
     for problem in problems:
         place = f"{problem.place}: " if problem.place else ""
         console.print(f"[bold red]error:[/] {escape(place)}{escape(problem.text)}", highlight=False, soft_wrap=True)
+
+
+def _write_page(config: Any, code: int, output: Console) -> None:
+    """Write the page of the results, where there are any, into their folder."""
+    from ntkinfo.report.page import write_page
+    from ntkinfo.report.page_folder import holds_results
+
+    folder = Path(config.output.folder)
+    if code == INTERRUPTED and not holds_results(folder):
+        return
+    page = write_page(folder, bits=getattr(config.output, "bits", False))
+    output.print(f"{page.name} in {escape(str(page.parent))}", soft_wrap=True)
 
 
 def refuse_to_replace(folder: Path, names: Iterable[str], switches: Switches) -> None:
