@@ -69,13 +69,18 @@ def measure_trials(trials: Sequence[Trial]) -> Iterator[Outcome]:
             yield Outcome(trial.fingerprint, {**row, "seconds": seconds}, None, seconds)
 
 
+def in_order(trials: Iterable[Trial]) -> list[Trial]:
+    """Trials so that neighbours share most, the deepest of a group first: its kernel brings the others."""
+    return sorted(trials, key=lambda trial: (*_alike(trial), trial.noise, trial.time))
+
+
+def _alike(trial: Trial) -> tuple:
+    """What trials have in common that differ in stopping time and noise alone."""
+    return trial.group, -trial.depth, trial.ridge, trial.procedure, repr(trial.options)
+
+
 def _chunks(trials: Iterable[Trial]) -> Iterator[list[Trial]]:
-    """Trials that differ in stopping time and noise alone, the deepest of a group first."""
-
-    def order(trial: Trial) -> tuple:
-        return trial.group, -trial.depth, trial.ridge, trial.procedure, repr(trial.options)
-
-    for _, alike in groupby(sorted(trials, key=lambda t: (*order(t), t.noise, t.time)), key=order):
+    for _, alike in groupby(in_order(trials), key=_alike):
         yield list(alike)
 
 

@@ -27,11 +27,12 @@ from ntkinfo.training.output_distribution import OutputDistribution
 from ntkinfo.training.output_law import OutputLaw
 
 MEMBER_TOLERANCE = 1e-6  # of a member's error at one input
+QUADRATURE_TOLERANCE = 1e-6  # of I(Z;X) and I(Z;Y) of one output, in nats
 
 Values = dict[str, np.ndarray]
 
 
-def trial_curves(law: OutputDistribution, quantities: str, samples: int | None, seed: int) -> xr.Dataset:
+def trial_curves(law: OutputDistribution, quantities: str, samples: int, seed: int) -> xr.Dataset:
     """Curves over (time, split) or (time,) under the names that `ntkinfo.curves_of` gives them.
 
     Args:
@@ -106,7 +107,7 @@ def _where_definite(compute: Callable[[], object], count: int) -> np.ndarray:
 
 
 def _output(
-    side: OutputLaw, targets: np.ndarray, labels: np.ndarray | None, samples: int | None, seed: int
+    side: OutputLaw, targets: np.ndarray, labels: np.ndarray | None, samples: int, seed: int
 ) -> Mapping[str, np.ndarray]:
     """I(Z;X) and I(Z;Y) at each time; for continuous targets the bound by a linear decoder."""
     resolution = resolution_of(targets, side.initial_variance)
@@ -114,7 +115,15 @@ def _output(
     for index in range(len(side.times)):
         with float64():
             mean, variance = side.separated_at(index)
-        found, about = information_output(mean, variance, labels, seed=seed, samples=samples, resolution=resolution)
+        found, about = information_output(
+            mean,
+            variance,
+            labels,
+            seed=seed,
+            samples=samples if mean.shape[1] > 1 else 0,
+            tolerance=None if mean.shape[1] > 1 else QUADRATURE_TOLERANCE,
+            resolution=resolution,
+        )
         given.append(float(found.value.value))
         if about is None:
             part = slice(index, index + 1)

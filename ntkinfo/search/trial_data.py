@@ -74,9 +74,9 @@ def _clean(data: str, n: int, seed: int, n_test: int, files: tuple[tuple[str, An
 
 
 def _teacher(n: int, n_test: int, seed: int) -> Dataset:
-    """Standard normal inputs, targets from a Gaussian process with a squared exponential kernel, signs as classes."""
+    """Standard normal inputs, targets from a Gaussian process of smooth odd functions, their signs as classes."""
     inputs = splits.generator(seed, _INPUTS).standard_normal((n + n_test, TEACHER_FEATURES))
-    drawn = synthetic.teacher_gp(squared_exponential, inputs[:n], inputs[n:], seed=seed)
+    drawn = synthetic.teacher_gp(odd_squared_exponential, inputs[:n], inputs[n:], seed=seed)
     return replace(
         drawn,
         labels_train=_signs(drawn.y_train),
@@ -86,11 +86,14 @@ def _teacher(n: int, n_test: int, seed: int) -> Dataset:
     )
 
 
-def squared_exponential(inputs: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
-    """The teacher's covariance, exp(−|x − x'|²/(2 d ℓ²)) with d features and length ℓ."""
-    squares = np.sum(inputs**2, axis=1)
-    distances = np.maximum(squares[:, None] + squares[None, :] - 2 * inputs @ inputs.T, 0.0)
-    return np.exp(-distances / (2 * inputs.shape[1] * TEACHER_LENGTH**2))
+def odd_squared_exponential(inputs: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n n"]:
+    """The teacher's covariance k(x, x') − k(x, −x'), k = exp(−|x − x'|²/(2 d ℓ²)) with d features and length ℓ.
+
+    It is that of (f(x) − f(−x))/√2 with f of covariance k: an odd function, whose signs make classes of equal size.
+    """
+    scale = inputs.shape[1] * TEACHER_LENGTH**2
+    squares, products = np.sum(inputs**2, axis=1) / (2 * scale), inputs @ inputs.T / scale
+    return 2 * np.exp(-squares[:, None] - squares[None, :]) * np.sinh(products)
 
 
 def _signs(y: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ class TrialOptions:
         momentum: of heavy_ball, 0 or greater and below 1.
         quantities: information quantities among the measures: "none", "closed" for those in closed form, "all" for
             I(Z;X) and I(Z;Y) too, which are drawn (Monte Carlo) or integrated and take most of the time.
-        samples: draws for each input of those, even and at least 4; None for about 6144 in all.
+        samples: draws for each input of those with two outputs and more, even and at least 4.
         files: options of the data set that is read from files, as (name, value) pairs: ("image_file", "…"), ….
         finite_width: width of trained networks for the truth at finite width beside the law's; 0 for none.
         finite_members: how many of them.
@@ -59,7 +59,7 @@ class TrialOptions:
     step_share: float = 0.5
     momentum: float = 0.9
     quantities: str = "closed"
-    samples: int | None = None
+    samples: int = 4
     files: tuple[tuple[str, Any], ...] = ()
     finite_width: int = 0
     finite_members: int = 16
@@ -74,10 +74,9 @@ class TrialOptions:
         if self.momentum >= 1:
             raise ValueError(f"momentum is {self.momentum}; it must be below 1, or training never settles")
         checks.choice("quantities", self.quantities, QUANTITIES)
-        if self.samples is not None:
-            checks.whole("samples", self.samples, least=4)
-            if self.samples % 2:
-                raise ValueError(f"samples is {self.samples}; it must be even (antithetic pairs)")
+        checks.whole("samples", self.samples, least=4)
+        if self.samples % 2:
+            raise ValueError(f"samples is {self.samples}; it must be even (antithetic pairs)")
         checks.whole("finite_width", self.finite_width, least=0)
         checks.whole("finite_members", self.finite_members, least=2)
         checks.whole("finite_steps", self.finite_steps)
@@ -161,7 +160,7 @@ class Trial:
             del given["files"]
         if not given["finite_width"]:
             given = {name: value for name, value in given.items() if not name.startswith("finite_")}
-        if given["quantities"] != "all" or given["samples"] is None:
+        if given["quantities"] != "all":
             del given["samples"]
         given["n_test_limit"] = given.pop("n_test")
         if "files" in given:
