@@ -14,12 +14,11 @@ from dataclasses import dataclass, replace
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.search.trial import in_order, measure_trials
-from ntkinfo.search.trial_description import TEACHER, Outcome, Trial
+from ntkinfo.search.trial_description import POOLS, TEACHER, Outcome, Trial
 from ntkinfo.search.trial_models import FAMILIES_HERE
 
 _OUTPUTS = {"digits": 10, "wine": 3, "breast_cancer": 1, "diabetes": 1, TEACHER: 1}
 _OUTPUTS_OF_FILES = 10
-_POOLS = {"digits": 1797, "breast_cancer": 569, "wine": 178, "diabetes": 442}
 _MATRICES = 10  # of n × n at the peak of a law's measures, besides the kernels that are kept
 _LAW_ARRAYS = 6  # of inputs × times and of inputs × outputs × times
 _PIXELS = 64  # of an image of digits, whose kernel carries covariances of pairs of pixels
@@ -254,7 +253,7 @@ def _all_trials(trials: Sequence[Trial], rates: Rates, n: int, m: int) -> float:
 
 
 def _test_inputs(trial: Trial) -> int:
-    pool = _POOLS.get(trial.data)
+    pool = POOLS.get(trial.data)
     return trial.options.n_test if pool is None else max(1, min(trial.options.n_test, pool - trial.n))
 
 

@@ -14,7 +14,7 @@ from ntkinfo.data import registry, splits, synthetic, targets
 from ntkinfo.search.trial_description import BUNDLED, FILES, TEACHER, Trial
 
 TEACHER_FEATURES = 8
-TEACHER_LENGTH = 1.5  # of the squared exponential kernel, in root mean square differences of a feature over √2
+TEACHER_LENGTH = 1.0  # of the squared exponential kernel, in root mean squares of a feature
 _INPUTS = 17  # random stream of the teacher's inputs under a seed
 
 

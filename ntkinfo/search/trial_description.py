@@ -28,6 +28,8 @@ AT_THE_END = ("converged", "nngp_posterior", "ntk_posterior")
 TEACHER = "teacher_gp"
 BUNDLED = ("digits", "breast_cancer", "wine", "diabetes")
 FILES = ("idx", "npz", "csv", "parquet", "mat")
+POOLS = {"digits": 1797, "breast_cancer": 569, "wine": 178, "diabetes": 442}
+"""Inputs of the bundled data sets."""
 DATA_SETS = (*BUNDLED, TEACHER, *FILES)
 QUANTITIES = ("none", "closed", "all")
 
@@ -141,6 +143,8 @@ class Trial:
             object.__setattr__(self, name, float(getattr(self, name)) + 0.0)
         if self.data not in (TEACHER, "diabetes") and self.data in BUNDLED:
             checks.probability("noise", self.noise)
+        if self.n >= POOLS.get(self.data, math.inf):
+            raise ValueError(f"n is {self.n}, and {self.data} has {POOLS[self.data]} inputs, of which some are to test")
         if self.data in FILES and not self.options.files:
             needed = [o.name for o in registry.ENTRIES[self.data].options.values() if o.required]
             raise ValueError(f"the data {self.data!r} needs the option(s) {', '.join(needed)}")
