@@ -1,0 +1,275 @@
+"""The workers of a sweep by dask: started on this machine, found at a scheduler's address, or asked of SLURM.
+
+The only module that imports dask; it is imported when a sweep starts. Every batch is sent to a worker by name, so that
+trials of one kernel stay together, and a batch whose worker is gone goes nowhere else by itself: `sweep` decides.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import queue
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+import dask
+from dask.utils import parse_bytes
+from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin
+
+from ntkinfo.search.cluster_settings import ClusterSettings, SlurmSettings
+from ntkinfo.search.workers import Answer, LostWorker, run_batch
+
+_LOOPBACK = "127.0.0.1"
+_FRESH = 1.0  # seconds for which the list of workers is not asked for again
+_PATIENCE = 30.0  # seconds for a scheduler, or for a result that is said to be there
+# One thread a worker: the workers are as many as the cores. Variables that the user has set win.
+_THREADS = {
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NPROC": "1",  # what XLA takes for the number of cores
+    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
+}
+
+
+class Pool:
+    """Workers, and the batches they have.
+
+    Args:
+        client: connected to the scheduler.
+        name: what they are, for messages.
+        local: whether they were started here and come back by themselves.
+        tells: whether the scheduler tells at once of a batch that its worker died under.
+    """
+
+    def __init__(self, client: Client, name: str, local: bool, tells: bool):
+        self.name, self.local, self.tells = name, local, tells
+        self._client = client
+        self._done: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self._futures: dict[int, Future] = {}
+        self._count, self._prefix = 0, f"ntkinfo-trials-{uuid.uuid4().hex}"
+        self._workers: tuple[str, ...] = ()
+        self._asked = -_FRESH
+
+    def workers(self, fresh: bool = False) -> tuple[str, ...]:
+        """Names of the workers there are; not older than a second, or asked for now.
+
+        Raises:
+            ConnectionError: the scheduler is gone.
+        """
+        if fresh or time.monotonic() - self._asked >= _FRESH:
+            try:
+                self._workers = tuple(self._client.nthreads())
+            except (OSError, TimeoutError, RuntimeError, CancelledError) as error:
+                raise self._lost() from error
+            self._asked = time.monotonic()
+        return self._workers
+
+    def submit(self, worker: str, load: bytes) -> int:
+        """Send a batch to a worker; returns its ticket."""
+        self._count += 1
+        ticket, key = self._count, f"{self._prefix}-{self._count}"
+        future = self._client.submit(run_batch, load, key=key, workers=[worker], retries=0, pure=False)
+        self._futures[ticket] = future
+        future.add_done_callback(lambda _: self._done.put(ticket))
+        return ticket
+
+    def finished(self, timeout: float) -> list[tuple[int, Answer | LostWorker]]:
+        """Batches that ended, waiting for the first at most so many seconds.
+
+        Raises:
+            ConnectionError: the scheduler is gone.
+            Exception: what a worker cannot do at all, as where it has another version of ntkinfo.
+        """
+        tickets = []
+        with suppress(queue.Empty):
+            tickets.append(self._done.get(timeout=timeout) if timeout > 0 else self._done.get_nowait())
+            while True:
+                tickets.append(self._done.get_nowait())
+        return [(ticket, self._answer(ticket)) for ticket in tickets if ticket in self._futures]
+
+    def forget(self, ticket: int) -> None:
+        """Cancel a batch; what it comes to is not wanted any more."""
+        future = self._futures.pop(ticket, None)
+        if future is not None:
+            future.cancel()
+            future.release()
+
+    def _answer(self, ticket: int) -> Answer | LostWorker:
+        future = self._futures.pop(ticket)
+        try:
+            return future.result(timeout=_PATIENCE)
+        except (KilledWorker, TimeoutError):
+            return LostWorker()
+        except CancelledError as error:
+            raise self._lost() from error
+        except Exception as error:
+            raise RuntimeError(
+                f"{self.name} has a worker that cannot run trials ({type(error).__name__}: {error}); ntkinfo and "
+                "what it needs have to be installed there as here"
+            ) from error
+        finally:
+            future.release()
+
+    def _lost(self) -> ConnectionError:
+        return ConnectionError(
+            f"{self.name} does not answer any more; what came back is recorded, and the same command goes on when it "
+            "is there again"
+        )
+
+
+class _IgnoreInterrupts(WorkerPlugin):
+    """Ctrl-C reaches every process of a terminal; the driver alone decides what it means."""
+
+    name = "ntkinfo-ignore-interrupts"
+
+    def setup(self, worker: Worker) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+@contextmanager
+def connected(settings: ClusterSettings) -> Iterator[Pool]:
+    """The workers that the settings describe, for the length of a block.
+
+    Raises:
+        ConnectionError: no scheduler at the address.
+        ModuleNotFoundError: SLURM without dask-jobqueue.
+        RuntimeError: called while a process started by it imports the program that called it.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(_quiet())
+        if settings.scheduler is not None:
+            yield Pool(
+                stack.enter_context(_client(settings.scheduler)), f"the scheduler {settings.scheduler}", False, False
+            )
+        elif settings.slurm is not None:
+            cluster = stack.enter_context(_slurm(settings.slurm))
+            yield Pool(stack.enter_context(_client(cluster)), "the scheduler of the SLURM jobs", False, True)
+        else:
+            cluster = stack.enter_context(_local(settings))
+            client = stack.enter_context(_client(cluster))
+            client.register_plugin(_IgnoreInterrupts())
+            yield Pool(client, "the cluster of this machine", True, True)
+
+
+@contextmanager
+def _client(place: Any) -> Iterator[Client]:
+    try:
+        client = Client(place, timeout=_PATIENCE, set_as_default=False)
+    except (OSError, TimeoutError) as error:
+        raise ConnectionError(
+            f"no dask scheduler answers at {place} within {_PATIENCE:.0f} seconds ({error}); start one with "
+            "`dask scheduler`, or leave the address out"
+        ) from error
+    except ValueError as error:
+        raise ValueError(
+            f"scheduler is {place!r}, which is no address ({error}); it is like tcp://host:8786"
+        ) from error
+    try:
+        yield client
+    finally:
+        client.close(timeout=2)
+
+
+@contextmanager
+def _local(settings: ClusterSettings) -> Iterator[LocalCluster]:
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise RuntimeError(
+            "a sweep starts processes that import the program again: call it under `if __name__ == '__main__':`"
+        )
+    before = dict(os.environ)
+    config = {
+        "distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": "65536", **_THREADS, **settings.environment},
+        "distributed.worker.profile.enabled": False,
+        "distributed.admin.system-monitor.gil.enabled": False,
+        "distributed.scheduler.worker-ttl": None,
+        # A worker that was killed comes back, however long that takes on a busy machine.
+        "distributed.deploy.lost-worker-timeout": "1 day",
+        "distributed.worker.memory.target": False,
+        "distributed.worker.memory.spill": False,
+        "distributed.worker.memory.pause": False,
+    }
+    workers = settings.workers or _cores()
+    with dask.config.set(config):
+        cluster = LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            processes=True,
+            host=_LOOPBACK,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+            memory_limit="auto" if settings.memory_limit == "auto" else parse_bytes(settings.memory_limit),
+            scheduler_kwargs={"allowed_failures": 0, "dashboard": False, "dashboard_address": f"{_LOOPBACK}:0"},
+        )
+        try:
+            yield cluster
+        finally:
+            _end(cluster)
+            cluster.close(timeout=10)
+            # dask leaves the workers' variables behind in this process.
+            for name in {*os.environ, *before}:
+                if name in before:
+                    os.environ[name] = before[name]
+                else:
+                    del os.environ[name]
+
+
+def _end(cluster: LocalCluster) -> None:
+    """End the processes of a cluster at once: they hold nothing that is wanted, and a trial may take long."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        process = getattr(nanny, "process", None)
+        if process is not None and process.pid:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def _slurm(settings: SlurmSettings) -> Iterator[Any]:
+    try:
+        from dask_jobqueue import SLURMCluster
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "SLURM needs the package dask-jobqueue; install it with `pip install 'ntkinfo[slurm]'`"
+        ) from error
+    cluster = SLURMCluster(
+        cores=settings.cores,
+        processes=1,
+        memory=settings.memory,
+        walltime=settings.walltime,
+        queue=settings.queue,
+        account=settings.account,
+        interface=settings.interface,
+        job_extra_directives=list(settings.directives),
+        job_script_prologue=[*(f"export {name}={value}" for name, value in _THREADS.items()), *settings.prologue],
+        scheduler_options={"dashboard": False, "dashboard_address": f"{_LOOPBACK}:0", "allowed_failures": 0},
+        worker_extra_args=["--no-dashboard"],
+    )
+    with cluster:
+        cluster.scale(jobs=settings.jobs)
+        yield cluster
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep dask's log lines off the terminal: lost workers and batches are told of by the sweep."""
+    names = ("distributed", "tornado.application", "asyncio")
+    before = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,394 @@
+"""Records of a sweep: a folder of Parquet parts, one row a trial, that a kill at any moment leaves readable.
+
+Only the driver of a sweep writes, whoever measured: a worker on another machine need not share a disk with it, one
+writer needs no agreement with others, and a part then holds whatever came back at once instead of one worker's share. A
+part is written under a hidden name, flushed to the disk and put in place at once; it is never changed. Small parts are
+merged: the larger one is in place before those it holds are deleted, so a kill in between leaves rows twice, never
+none. A fingerprint counts once however often it is there: the latest row without an error, else the latest error.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ntkinfo.search.records_lock import FolderLock
+from ntkinfo.search.workers import ERROR, FINGERPRINT, SECONDS
+
+MERGE = 64  # so many parts of one level become one part of the next
+MOST_ROWS = 100_000  # parts of so many rows are not merged further
+_MARK = {b"ntkinfo.records": b"1"}
+_HIDDEN = ".writing-"
+_KEYS = (FINGERPRINT, ERROR)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of records.
+
+    Args:
+        path: the file; its name holds level and number.
+        level: how often its rows have been merged.
+        number: the larger, the later.
+    """
+
+    path: Path
+    level: int
+    number: int
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What a folder of records holds.
+
+    Args:
+        table: one row a trial: `fingerprint`, `error` (null where there was none), `seconds`, and the trial's columns,
+            null where a trial does not have one.
+        parts: number of files it was read from.
+        notes: files that were left out, and why.
+    """
+
+    table: pa.Table
+    parts: int
+    notes: tuple[str, ...]
+
+    @property
+    def good(self) -> pa.Table:
+        """The rows without an error."""
+        return self.table.filter(self.table[ERROR].is_null())
+
+
+class Records:
+    """A folder of records that one process at a time writes.
+
+    Entering it takes the folder's lock and looks through the parts; leaving it gives the lock back.
+
+    Args:
+        folder: made if it is not there.
+
+    Attributes:
+        done: by fingerprint, whether its record is an error.
+        notes: files that were left out, and why; their trials count as missing.
+
+    Raises:
+        OSError: the folder cannot be written to, or another process is writing to it.
+        ValueError: a column holds text in one part and numbers in another.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]):
+        self.folder = Path(folder).absolute()
+        self.done: dict[str, bool] = {}
+        self.notes: tuple[str, ...] = ()
+        self._parts: list[Part] = []
+        self._schema = _empty().schema
+        self._lock = FolderLock(self.folder)
+
+    def __enter__(self) -> Records:
+        with _explained(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock.take()
+        try:
+            for left in self.folder.glob(f"{_HIDDEN}*"):
+                left.unlink()  # of a process that was killed: whoever holds the lock is the only one that writes
+            self._look_through()
+        except BaseException:
+            self._lock.give_back()
+            raise
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.give_back()
+
+    def add(self, rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+        """Put rows on the disk as one part.
+
+        Args:
+            rows: a mapping a trial, with `fingerprint` (str), `error` (str or None) and `seconds`; everything else is
+                str, bool, int, float or None. A row whose values do not fit is recorded as an error instead.
+
+        Returns:
+            The rows as they were recorded.
+
+        Raises:
+            OSError: they cannot be written, as on a full disk; what was recorded before is as it was.
+        """
+        if not rows:
+            return []
+        table, recorded = self._fitting(rows)
+        self._schema = _unified([self._schema, table.schema])
+        self._put(table, 0)
+        self.done.update((row[FINGERPRINT], row[ERROR] is not None) for row in recorded)
+        self._merge_level(0)
+        return recorded
+
+    def merge(self) -> None:
+        """Make one part of all that together have at most `MOST_ROWS` rows.
+
+        Raises:
+            OSError: it cannot be written; the parts are as they were.
+        """
+        small = [part for part in self._parts if part.level < 2]
+        if len(small) > 1 and len(self.done) <= MOST_ROWS:
+            self._replace(small, 1)
+
+    def _look_through(self) -> None:
+        self.done, notes, self._parts = {}, [], []
+        for part, table, note in _tables(self.folder):
+            if table is None:
+                notes.append(note)
+                continue
+            self._parts.append(part)
+            self._schema = _unified([self._schema, table.schema], part.path)
+            for key, error in zip(*(table[name].to_pylist() for name in _KEYS), strict=True):
+                self.done[key] = self.done.get(key, True) and error is not None
+        self.notes = tuple(notes)
+
+    def _fitting(self, rows: Sequence[Mapping[str, Any]]) -> tuple[pa.Table, list[Mapping[str, Any]]]:
+        """The rows as a table; those that cannot be in one with the others become errors."""
+        try:
+            table = _table(rows)
+            _unified([self._schema, table.schema])
+        except _UNFIT as error:
+            if len(rows) == 1:
+                return self._fitting([_misfit(rows[0], error)])
+            tables, kept, schema = [], [], self._schema
+            for row in rows:
+                one, recorded = self._fitting([row])
+                try:
+                    schema = _unified([schema, one.schema])
+                except _UNFIT as clash:
+                    one, recorded = self._fitting([_misfit(row, clash)])
+                tables.append(one)
+                kept.extend(recorded)
+            return pa.concat_tables(tables, promote_options="permissive"), kept
+        return table, list(rows)
+
+    def _put(self, table: pa.Table, level: int) -> None:
+        number = 1 + max((part.number for part in self._parts), default=0)
+        path = self.folder / f"part-{level}-{number:08d}-{os.urandom(4).hex()}.parquet"
+        with _explained(self.folder):
+            put_file(path, _bytes(table))
+        self._parts.append(Part(path, level, number))
+
+    def _merge_level(self, level: int) -> None:
+        parts = [part for part in self._parts if part.level == level]
+        if len(parts) >= MERGE and level < 2:
+            self._replace(parts, level + 1)
+            self._merge_level(level + 1)
+
+    def _replace(self, parts: Sequence[Part], level: int) -> None:
+        tables = [_read(part.path) for part in parts]
+        self._put(once(_joined(tables)), level)
+        for part in parts:
+            part.path.unlink()
+            self._parts.remove(part)
+
+
+def read_records(place: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Recorded:
+    """Read the records of a sweep, also while one is running.
+
+    Args:
+        place: the folder of a sweep, its folder `trials`, or Parquet parts by name.
+
+    Returns:
+        A row a trial. In a folder, files that are not whole parts of records are left out and named in the notes.
+
+    Raises:
+        FileNotFoundError: there is no such folder or part.
+        ValueError: no records there; a part that was named is damaged or foreign; columns of different kinds.
+    """
+    if not isinstance(place, str | os.PathLike):
+        return _read_named([Path(path) for path in place])
+    folder = Path(place)
+    if folder.is_file():
+        return _read_named([folder])
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder or part of records {str(folder)!r}")
+    inner = folder / "trials"
+    folder = inner if inner.is_dir() and not any(folder.glob("part-*.parquet")) else folder
+    found, notes = _snapshot(folder)
+    if not found:
+        why = f" ({'; '.join(notes)})" if notes else ""
+        raise ValueError(f"{str(folder)!r} holds no records of trials{why}; run `ntkinfo search` first")
+    return Recorded(once(_joined(found)), len(found), notes)
+
+
+def once(table: pa.Table) -> pa.Table:
+    """One row a fingerprint: the latest without an error, else the latest error; in order of first appearance."""
+    chosen: dict[str, tuple[bool, int]] = {}
+    for index, (key, error) in enumerate(zip(*(table[name].to_pylist() for name in _KEYS), strict=True)):
+        good = error is None
+        if key not in chosen or good or not chosen[key][0]:
+            chosen[key] = (good, index)
+    if len(chosen) == table.num_rows:
+        return table
+    return table.take([index for _, index in chosen.values()])
+
+
+def put_file(path: Path, content: bytes) -> None:
+    """Write a file under a hidden name beside it, flush it to the disk and put it in place.
+
+    Raises:
+        OSError: it cannot be written; nothing is left behind.
+    """
+    handle, name = tempfile.mkstemp(prefix=_HIDDEN, dir=path.parent)
+    hidden = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        hidden.chmod(0o644)
+        hidden.replace(path)
+    finally:
+        hidden.unlink(missing_ok=True)
+    _flush_folder(path.parent)
+
+
+# What Arrow raises for a value, or columns, of a kind that does not fit.
+_UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, TypeError, OverflowError)
+
+
+class _explained:  # noqa: N801 - used like contextlib.suppress
+    """Says what to do where the records cannot be written."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError) and error.strerror:
+            raise OSError(
+                error.errno,
+                f"the records in {self._folder} cannot be written ({error.strerror}); every trial recorded before is "
+                "safe: make room or access there, and the same command goes on with what is missing",
+            ) from error
+
+
+def _empty() -> pa.Table:
+    return pa.schema([(FINGERPRINT, pa.string()), (ERROR, pa.string()), (SECONDS, pa.float64())]).empty_table()
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: pa.array([row.get(name) for row in rows]) for name in names}
+    for name, column in columns.items():
+        kind = column.type
+        if not any(test(kind) for test in _KINDS):
+            raise TypeError(f"column {name!r} holds {kind}; a record holds numbers, texts and truth values")
+    table = pa.table(columns)
+    for field in _empty().schema:
+        column = table[field.name].cast(field.type)
+        table = table.set_column(table.schema.get_field_index(field.name), field.name, column)
+    return table
+
+
+_KINDS = (
+    pa.types.is_boolean,
+    pa.types.is_integer,
+    pa.types.is_floating,
+    pa.types.is_string,
+    pa.types.is_null,
+)
+
+
+def _misfit(row: Mapping[str, Any], error: Exception) -> dict[str, Any]:
+    text = f"the measured row cannot be recorded: {error}"
+    return {FINGERPRINT: str(row[FINGERPRINT]), ERROR: text, SECONDS: float(row.get(SECONDS) or 0.0)}
+
+
+def _unified(schemas: Iterable[pa.Schema], path: Path | None = None) -> pa.Schema:
+    try:
+        return pa.unify_schemas(list(schemas), promote_options="permissive")
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        where = f" in {path}" if path else ""
+        raise ValueError(f"a column{where} is of another kind than before ({error})") from error
+
+
+def _bytes(table: pa.Table) -> bytes:
+    buffer = io.BytesIO()
+    marked = table.replace_schema_metadata({**(table.schema.metadata or {}), **_MARK})
+    pq.write_table(marked, buffer, compression="zstd", write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def _read(path: Path) -> pa.Table:
+    """One part, checked.
+
+    Raises:
+        ValueError: it is damaged, or not a part of records.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            metadata = file.schema_arrow.metadata or {}
+            if any(metadata.get(key) != value for key, value in _MARK.items()):
+                raise ValueError(f"{path.name} was not written by a sweep of this version of ntkinfo")
+            return file.read(use_threads=False).replace_schema_metadata(None)
+    except FileNotFoundError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(f"{path.name} is damaged ({str(error).splitlines()[0]})") from error
+
+
+def _tables(folder: Path) -> Iterable[tuple[Part, pa.Table | None, str]]:
+    """Every Parquet file of a folder in order of writing: its part, its rows or None, and why there are none."""
+    found = [_part(path) for path in folder.glob("*.parquet")]
+    for part in sorted(found, key=lambda part: (part.number, part.path.name)):
+        try:
+            yield part, _read(part.path), ""
+        except ValueError as error:
+            yield part, None, f"left out: {error}"
+
+
+def _part(path: Path) -> Part:
+    pieces = path.stem.split("-")
+    if len(pieces) == 4 and pieces[1].isdigit() and pieces[2].isdigit():
+        return Part(path, int(pieces[1]), int(pieces[2]))
+    return Part(path, 0, 0)
+
+
+def _snapshot(folder: Path) -> tuple[list[pa.Table], tuple[str, ...]]:
+    """The tables of a folder; read again where a running sweep merged parts in the meantime."""
+    for _ in range(20):
+        try:
+            read = list(_tables(folder))
+        except FileNotFoundError:
+            continue
+        return [table for _, table, _ in read if table is not None], tuple(note for *_, note in read if note)
+    raise ValueError(f"the parts in {str(folder)!r} keep changing; read them when the sweep is done")
+
+
+def _read_named(paths: Sequence[Path]) -> Recorded:
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no part of records {str(path)!r}")
+    if not paths:
+        raise ValueError("no parts of records were named")
+    ordered = sorted((_part(path) for path in paths), key=lambda part: (part.number, part.path.name))
+    return Recorded(once(_joined([_read(part.path) for part in ordered])), len(ordered), ())
+
+
+def _joined(tables: Sequence[pa.Table]) -> pa.Table:
+    _unified([table.schema for table in tables])
+    return pa.concat_tables([_empty(), *tables], promote_options="permissive")
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the names in a folder last through a power cut, where the system can."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
