@@ -14,6 +14,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from ntkinfo.finite.plane import PlaneStudy
 from ntkinfo.finite.plane_compression import BIT
@@ -89,11 +90,13 @@ def _draw_plane(axes: Axes, study: PlaneStudy, scale: float, unit: str) -> None:
     axes.set_xlabel(f"$I(X;T)$ ({unit})")
     axes.set_ylabel(f"$I(T;Y)$ ({unit})")
     axes.margins(0.06)
-    key = axes.inset_axes((0.58, 0.2, 0.38, 0.035))
-    bar = Colorbar(key, ScalarMappable(norm, _SHADES), orientation="horizontal")
+    # Below the trajectories on the right, where a layer that knows much about the input knows something of the class.
+    key = axes.inset_axes((0.64, 0.03, 0.33, 0.035))
+    bar = Colorbar(key, ScalarMappable(norm, _SHADES), orientation="horizontal", ticklocation="top")
     bar.minorticks_off()
     bar.set_ticks([10.0**power for power in range(0, int(np.log10(epochs[-1])) + 1, 2)])
-    bar.set_label("epoch", labelpad=0)
+    bar.ax.tick_params(pad=1)
+    bar.ax.set_ylabel("epoch", rotation=0, ha="right", va="center")
 
 
 def _draw_courses(axes: Axes, study: PlaneStudy, scale: float, unit: str) -> None:
@@ -119,6 +122,9 @@ def _draw_ratios(axes: Axes, study: PlaneStudy, start: CompressionStart | None) 
             axes.plot(start.transition_epochs[layer], 1, "o", color=COLOURS[layer % len(COLOURS)], markersize=3.5)
     axes.axhline(1, color="0.35", linestyle=DOTS, linewidth=1.0)
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if np.ptp(np.log10(ratios)) < 2 else (1,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
+    axes.yaxis.set_minor_locator(NullLocator())
     _dress_epochs(axes, epochs)
     axes.set_ylabel("signal / noise at fixed weights")
 
