@@ -10,6 +10,7 @@ from reference_pages.public import RAISED, PublicNames, raised
 
 _CODE = re.compile(r"``.+?``|`[^`]+`", re.DOTALL)
 _SPECIAL = re.compile(r"[\\*|]|_(?!\w)")
+SHEETS = re.compile(r"\btheory §[1-8](?:\.\d)?|\bmethods [A-F]\b")
 _EXAMPLE = re.compile(r"(^[ ]*>>> .*?(?:\n[ ]*\n|\Z))", re.MULTILINE | re.DOTALL)
 
 
@@ -29,7 +30,18 @@ def _prose(text, public):
 
 
 def _escape(text):
-    return _SPECIAL.sub(lambda match: "\\" + match.group(), text)
+    return SHEETS.sub(_sheet_link, _SPECIAL.sub(lambda match: "\\" + match.group(), text))
+
+
+def _sheet_link(match):
+    return f":ref:`{match[0]} <{sheet_label(match[0])}>`"
+
+
+def sheet_label(text):
+    """The label of a section of the theory: "theory §5.2" and "methods B" are how sources cite it."""
+    kind, _, place = text.replace("§", "").partition(" ")
+    whole = place if place.startswith("5.") else place.partition(".")[0]
+    return f"{kind}-{whole.replace('.', '-')}"
 
 
 def _code(text, public):

@@ -65,8 +65,9 @@ class PublicNamesDirective(_NamesDirective):
         names = [
             name for name, home in public.homes.items() if _belongs(home, modules) and not _belongs(home, left_out)
         ]
-        # Classes first, as the functions' signatures are read with them.
-        names.sort(key=lambda name: not inspect.isclass(resolve(name)))
+        # In the order of the modules that are named; classes first, as the functions' signatures are read with them.
+        first = {name: [_belongs(public.homes[name], [module]) for module in modules].index(True) for name in names}
+        names.sort(key=lambda name: (first[name], not inspect.isclass(resolve(name))))
         self.env.metadata[self.env.docname].setdefault("documented", "")
         self.env.metadata[self.env.docname]["documented"] += " ".join(["", *names])
         return self._parsed(f"{_summary(names)}\n\n{self._entries(names)}") if names else []
@@ -89,8 +90,10 @@ class InternalNamesDirective(_NamesDirective):
     """`.. internal-names::` with dotted names as content."""
 
     def run(self):
-        """Document each name."""
-        return self._parsed(self._entries("\n".join(self.content).split()))
+        """Document each name that is not documented already under a public one."""
+        documented = PublicNames.of_package().documented
+        names = [name for name in "\n".join(self.content).split() if documented(resolve(name)) is None]
+        return self._parsed(self._entries(names)) if names else []
 
 
 def _check_complete(app, env):

@@ -1,6 +1,7 @@
 """Tables of what the package registers: measures of generalisation, quantities of the curves, data sets."""
 
 from docutils import nodes
+from sphinx.addnodes import pending_xref
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_id
 
@@ -8,7 +9,8 @@ from ntkinfo.data.registry import ENTRIES
 from ntkinfo.generalization import registry
 from ntkinfo.generalization.registry import MEASURES
 from ntkinfo.information.quantities import QUANTITIES, SUFFIXES
-from reference_pages.tables import inline, table
+from reference_pages.docstrings import SHEETS, sheet_label
+from reference_pages.tables import formula, inline, table
 
 _KERNELS = {"nngp and ntk": "each of K, Θ", "both": "K and Θ together", "the law's": "that of training", "none": "–"}
 
@@ -39,18 +41,29 @@ class MeasuresTable(SphinxDirective):
         domain = self.env.get_domain("std")
         domain.anonlabels[identifier] = self.env.docname, identifier
         domain.labels[identifier] = self.env.docname, identifier, measure.name
-        return [target, nodes.inline("", f" {measure.symbol}", classes=["symbol"])]
+        return [target, nodes.inline("", "", *formula(f" {measure.symbol}"), classes=["symbol"])]
 
     @staticmethod
     def _formula(measure):
-        source = nodes.inline("", f"{measure.source}; {measure.outputs}", classes=["source"])
-        return [*inline(measure.formula), nodes.inline("", " "), source]
+        source = nodes.inline("", "", *_cited(f"{measure.source}; {measure.outputs}"), classes=["source"])
+        return [*formula(measure.formula), nodes.inline("", " "), source]
 
     @staticmethod
     def _properties(measure):
         needs = ", ".join(measure.needs)
         text = f"{measure.direction} is better; {measure.meaning}; in {_unit(measure.unit)}; "
         return inline(f"{text}kernel: {_KERNELS[measure.kernels]}; needs {needs}")
+
+
+def _cited(text):
+    """Text in which sections of the theory are links."""
+    made, position = [], 0
+    for match in SHEETS.finditer(text):
+        made.append(nodes.Text(text[position : match.start()]))
+        options = {"refdomain": "std", "reftype": "ref", "reftarget": sheet_label(match[0]), "refexplicit": True}
+        made.append(pending_xref("", nodes.inline("", match[0]), refwarn=True, **options))
+        position = match.end()
+    return [*made, nodes.Text(text[position:])]
 
 
 def _unit(unit):

@@ -9,7 +9,7 @@ import sys
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 
-from reference_pages.public import PublicNames
+from reference_pages.public import PublicNames, resolve
 
 _JAXTYPING = re.compile(r"""(\b(?:Float|Int|Bool|Shaped|Num|Integer|UInt8|UInt)\[.*?, )["'] *(.*?)["']\]""")
 _WORD = re.compile(r"(?<![\w.])[A-Z]\w+")
@@ -23,6 +23,9 @@ OTHERS = re.compile(
     r"Track|KeyboardInterrupt|ABC|abc\.ABC|float64|uint8|"
     r"Params|Batch|AbstractContextManager)"
 )
+
+# Pages about functions that are not public: the classes that only they take and return are not documented.
+UNDOCUMENTED_THERE = ("reference/internals", "reference/search")
 
 
 def shown(annotation, scope):
@@ -113,12 +116,29 @@ def _process(_app, what, _name, obj, _options, signature, returned):
     return source_signature(obj) or (signature, returned)
 
 
-def _missing(_app, _env, node: pending_xref, content: nodes.TextElement):
-    """Leave what other libraries own as text."""
+def _missing(app, env, node: pending_xref, content: nodes.TextElement):
+    """Follow this package's names to where they are documented; leave what other libraries own as text."""
     target = node["reftarget"]
-    if node.get("refdomain") != "py" or target.startswith("ntkinfo"):
+    if node.get("refdomain") != "py":
         return None
+    if target.startswith("ntkinfo."):
+        documented = _documented(target)
+        if documented is None:
+            return None
+        domain = env.get_domain("py")
+        return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", documented, node, content)
+    if node["refdoc"] in UNDOCUMENTED_THERE and target.isidentifier():
+        return content
     return content if OTHERS.fullmatch(target) or OTHERS.fullmatch(target.rpartition(".")[2]) else None
+
+
+def _documented(target):
+    """The public name of what a module holds under another one."""
+    try:
+        found = PublicNames.of_package().documented(resolve(target))
+    except (ImportError, AttributeError):
+        return None
+    return found if found != target else None
 
 
 def setup(app):

@@ -4,6 +4,7 @@ import re
 
 from docutils import nodes
 
+_SUBSCRIPT = re.compile(r"(?<![A-Za-z]{2})([^\W\d_][\u0302\u0304]?|[\])|])_(\{[^}]*\}|[a-z0-9]+)")
 _CODE = re.compile(r"`([^`]+)`")
 
 
@@ -11,6 +12,16 @@ def inline(text):
     """Text and code as nodes."""
     parts = _CODE.split(text)
     return [nodes.literal(part, part) if i % 2 else nodes.Text(part) for i, part in enumerate(parts) if part]
+
+
+def formula(text):
+    """Text in which x_y and x_{y z} become subscripts; names of several letters before the underscore stay."""
+    made, position = [], 0
+    for match in _SUBSCRIPT.finditer(text):
+        made += [*inline(text[position : match.start()]), nodes.Text(match[1])]
+        made.append(nodes.subscript("", match[2].strip("{}")))
+        position = match.end()
+    return [*made, *inline(text[position:])]
 
 
 def table(headings, rows, widths, classes=()):
