@@ -14,6 +14,7 @@ from math import ceil
 from typing import Any, Protocol, runtime_checkable
 
 _GROWTH = 4  # a batch has at most so many times the trials of the one before it, and at first twice as many
+_SMALLEST = 8  # the last batches have at least one part in so many of the usual trials: neighbours share work
 _ALONE = 2  # so many deaths, and a trial is measured with nothing else going on
 AHEAD = 2  # batches a worker is given at once: one runs, the next one waits
 
@@ -192,8 +193,9 @@ class Queue:
         opens = worker not in rest.opened
         rest.opened.add(worker)
         # Towards the end batches shrink, so that all workers end together.
-        share = ceil(self._left / (AHEAD * workers))
-        size = max(1, min(self._size(rest), share, len(rest.trials)))
+        size = self._size(rest)
+        share = max(ceil(self._left / (AHEAD * workers)), size // _SMALLEST)
+        size = max(1, min(size, share, len(rest.trials)))
         rest.last = size
         self._left -= size
         return Batch(index, tuple(rest.trials.popleft() for _ in range(size)), opens=opens)

@@ -16,9 +16,9 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
-from typing import Any
+from typing import Any, cast
 
-import dask
+from dask import config
 from dask.utils import parse_bytes
 from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin
 
@@ -65,7 +65,7 @@ class Pool:
         """
         if fresh or time.monotonic() - self._asked >= _FRESH:
             try:
-                self._workers = tuple(self._client.nthreads())
+                self._workers = tuple(cast(dict, self._client.nthreads()))
             except (OSError, TimeoutError, RuntimeError, CancelledError) as error:
                 raise self._lost() from error
             self._asked = time.monotonic()
@@ -184,7 +184,7 @@ def _local(settings: ClusterSettings) -> Iterator[LocalCluster]:
             "a sweep starts processes that import the program again: call it under `if __name__ == '__main__':`"
         )
     before = dict(os.environ)
-    config = {
+    chosen = {
         "distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": "65536", **_THREADS, **settings.environment},
         "distributed.worker.profile.enabled": False,
         "distributed.admin.system-monitor.gil.enabled": False,
@@ -196,13 +196,13 @@ def _local(settings: ClusterSettings) -> Iterator[LocalCluster]:
         "distributed.worker.memory.pause": False,
     }
     workers = settings.workers or _cores()
-    with dask.config.set(config):
+    with config.set(chosen):
         cluster = LocalCluster(
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
             host=_LOOPBACK,
-            dashboard_address=None,
+            dashboard_address=cast(str, None),  # none; the annotation is narrower than the meaning
             silence_logs=logging.CRITICAL,
             memory_limit="auto" if settings.memory_limit == "auto" else parse_bytes(settings.memory_limit),
             scheduler_kwargs={"allowed_failures": 0, "dashboard": False, "dashboard_address": f"{_LOOPBACK}:0"},
@@ -233,7 +233,7 @@ def _end(cluster: LocalCluster) -> None:
 @contextmanager
 def _slurm(settings: SlurmSettings) -> Iterator[Any]:
     try:
-        from dask_jobqueue import SLURMCluster
+        from dask_jobqueue import SLURMCluster  # pyright: ignore[reportMissingImports] - an extra
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "SLURM needs the package dask-jobqueue; install it with `pip install 'ntkinfo[slurm]'`"

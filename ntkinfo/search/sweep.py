@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from ntkinfo.core import checks
 from ntkinfo.core.progress import Track, bar
@@ -89,6 +89,7 @@ class SweepInterrupted(KeyboardInterrupt):
         self.result = result
 
 
+@runtime_checkable
 class PoolLike(Protocol):
     """Workers; see `ntkinfo.search.cluster.Pool`."""
 

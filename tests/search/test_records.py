@@ -91,9 +91,10 @@ def test_a_kill_between_merging_and_deleting_loses_and_doubles_nothing(tmp_path,
         def killed(self, *arguments, **options):
             raise KeyboardInterrupt
 
-        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        with monkeypatch.context() as patch:
             patch.setattr(Path, "unlink", killed)
-            records.merge()
+            with pytest.raises(KeyboardInterrupt):
+                records.merge()
     assert len(parts(tmp_path)) == 6
     assert by_name(read_records(tmp_path).table) == by_name(whole)
     with Records(tmp_path) as records:
@@ -194,17 +195,15 @@ def test_a_full_disk_is_said_and_leaves_usable_records(tmp_path, monkeypatch):
         def full(handle):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        with (
-            monkeypatch.context() as patch,
-            pytest.raises(OSError, match=r"cannot be written \(No space left") as raised,
-        ):
+        with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
-            records.add([row(2)])
+            with pytest.raises(OSError, match=r"cannot be written \(No space left") as raised:
+                records.add([row(2)])
         assert raised.value.errno == errno.ENOSPC
         assert "same command goes on" in str(raised.value)
         assert set(records.done) == {"t001"}
     assert read_records(tmp_path).table["fingerprint"].to_pylist() == ["t001"]
-    assert sorted(os.listdir(tmp_path)) == sorted([".lock", *parts(tmp_path)])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".lock", *parts(tmp_path)])
 
 
 def test_a_file_that_may_not_grow_is_no_part(tmp_path):
