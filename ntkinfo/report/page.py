@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import re
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,16 +19,24 @@ from pathlib import Path
 
 import xarray as xr
 
+from ntkinfo.report.page_bottleneck import bottleneck_sections
 from ntkinfo.report.page_chart import DARK_COLOURS
+from ntkinfo.report.page_comparison import comparison_sections
 from ntkinfo.report.page_curves import curves_sections
 from ntkinfo.report.page_folder import Results, read_results
 from ntkinfo.report.page_html import Column, Html, element, joined, pairs, table
+from ntkinfo.report.page_ranking import ranking_sections
 from ntkinfo.report.series import COLOURS
 
 PAGE = "report.html"
 _MARK = '<meta name="generator" content="ntkinfo'
 Sections = Iterator[tuple[str, str, Html]]
-_SECTIONS: Mapping[str, Callable[[xr.Dataset, bool], Sections]] = {"curves": curves_sections}
+_SECTIONS: Mapping[str, Callable[[xr.Dataset, bool], Sections]] = {
+    "curves": curves_sections,
+    "comparison": comparison_sections,
+    "bottleneck": bottleneck_sections,
+    "ranking": ranking_sections,
+}
 _TITLES = {
     "curves": "Information curves",
     "comparison": "Trained networks beside the theory",
@@ -154,7 +163,9 @@ def _leads(results: Results) -> Iterator[Html]:
         if "n_train" in found.attrs:
             told.append(f"{found.attrs['n_train']} training and {found.attrs['n_test']} test inputs")
         if "procedure" in found.attrs:
-            told.append(str(found.attrs["procedure"]))
+            # GradientFlow(ridge=0.0, ...) in words.
+            words = re.findall("[A-Z][a-z]+", str(found.attrs["procedure"]).partition("(")[0])
+            told.append(" ".join(words).lower())
         text = "; ".join(part for part in told if part)
         if text:
             yield element("p", text, class_="lead")

@@ -110,7 +110,7 @@ def time_axis(times: Float[np.ndarray, " t"]) -> Axis:
         low,
         high,
         "log",
-        tuple([*ends[0], *ticks, *ends[1]]),
+        (*ends[0], *ticks, *ends[1]),
         tuple(breaks),
         0.02 if has_zero else None,
         0.98 if has_infinity else None,

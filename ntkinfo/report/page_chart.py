@@ -37,6 +37,7 @@ class Line:
         steps: whether it has a place and a text for each step of the slider.
         readout: (T,), what the legend shows at a step; `y` if None.
         unit: behind that number.
+        texts: (T), what the legend shows instead.
         band: (lower, upper) of a shaded region, each (T,).
         error: (T,), half the height of a darker region around the line, or None.
         thin: (rows of T) drawn as thin dotted lines beside it.
@@ -56,6 +57,7 @@ class Line:
     steps: bool = False
     readout: np.ndarray | None = None
     unit: str = ""
+    texts: Sequence[str] | None = None
     band: tuple[np.ndarray, np.ndarray] | None = None
     error: np.ndarray | None = None
     thin: tuple[np.ndarray, ...] = ()
@@ -262,7 +264,8 @@ def number_text(value: float) -> str:
     """Four digits, with a sign for infinity; a dash where there is nothing."""
     if np.isnan(value):
         return "–"
-    return ("∞" if value > 0 else "−∞") if np.isinf(value) else f"{value:.4g}".replace("-", "−")
+    text = "∞" if np.isinf(value) else f"{abs(value):.4g}"
+    return f"−{text}" if value < 0 else text
 
 
 def _description(chart: Chart) -> str:
@@ -278,6 +281,8 @@ def _description(chart: Chart) -> str:
 
 
 def _texts(line: Line) -> list[str]:
+    if line.texts is not None:
+        return list(line.texts)
     values = line.y if line.readout is None else line.readout
     behind = f" {line.unit}" if line.unit else ""
     return [f"{number_text(float(value))}{behind}" for value in values]

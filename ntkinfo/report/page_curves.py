@@ -12,7 +12,7 @@ import xarray as xr
 from ntkinfo.information.certificate import Certificate
 from ntkinfo.report.certificate import certificate_table
 from ntkinfo.report.page_axes import linear_axis, log_axis, time_axis
-from ntkinfo.report.page_chart import Chart, Line, charts_html
+from ntkinfo.report.page_chart import Chart, Line, charts_html, number_text
 from ntkinfo.report.page_html import Html, element, joined, terminal_table, without_tex
 from ntkinfo.report.page_steps import Steps
 from ntkinfo.report.series import COLOURS, Panel, Series, panels, series, several_depths, unit
@@ -20,7 +20,7 @@ from ntkinfo.report.summary import summary_table
 
 _MOST_TIMES = 400
 _DIRECTIONS = 400
-_SUMMARY_TIMES = 6
+_SUMMARY_TIMES = 5
 # The kernel's eigenvalues are the rates only where a residual decays as exp(-λt).
 _BY_RATES = ("GradientFlow", "GradientDescent")
 _GROUPS = (
@@ -109,7 +109,9 @@ def _time_text(time: float) -> str:
 
 
 def _legend_note(curves: xr.Dataset) -> Html:
-    told = ["Solid lines and filled marks: training inputs; dashed lines and hollow marks: test inputs."]
+    unit_of_time = str(curves["time"].attrs.get("units", ""))
+    told = [f"Unit of training time: {unit_of_time}."] if unit_of_time else []
+    told += ["Solid lines and filled marks: training inputs; dashed lines and hollow marks: test inputs."]
     told.append(
         "Values at time 0 and ∞ stand apart, beside the dotted lines; a triangle at the top is an infinite one."
     )
@@ -210,7 +212,8 @@ def _trajectories(curves: xr.Dataset, bits: bool) -> list[Line]:
     for one, other in zip(across, up, strict=True):
         x, y = _values(one), _values(other)
         made = _line(one, y, x, behind)
-        lines.append(Line(made.label, x, y, made.colour, made.dash, steps=True, readout=y, unit=f"{behind} of I(Z;Y)"))
+        texts = [f"{number_text(a)}, {number_text(b)} {behind}" for a, b in zip(x, y, strict=True)]
+        lines.append(Line(made.label, x, y, made.colour, made.dash, steps=True, texts=texts))
     return lines
 
 

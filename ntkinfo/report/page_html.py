@@ -86,12 +86,10 @@ class Column:
     Args:
         heading: over it.
         numeric: right-aligned.
-        meaning: said in full where the heading is a symbol.
     """
 
     heading: object
     numeric: bool = False
-    meaning: str = ""
 
 
 def table(
@@ -116,13 +114,11 @@ def table(
         data_sortable=sortable,
     )
     # What scrolls has to be reachable by keyboard.
-    return element("div", content, class_="scroll", role="region", aria_label=label, tabindex="0")
+    return element("div", content, class_="scroll", role="region", aria_label=f"{label}, table", tabindex="0")
 
 
 def _head(column: Column, sortable: bool) -> Html:
     text: object = column.heading
-    if column.meaning:
-        text = element("abbr", text, title=column.meaning)
     if sortable:
         text = element("button", text, type="button")
     return element(
@@ -139,8 +135,14 @@ def _row(cells: Sequence[object], columns: Sequence[Column]) -> list[Html]:
 def terminal_table(given: Table, caption: str, label: str) -> Html:
     """A table made for the terminal, as one of the page."""
     columns = [Column(_plain(c.header), c.justify == "right") for c in given.columns]
-    rows = zip(*([_plain(cell) for cell in column.cells] for column in given.columns), strict=True)
-    return table(caption, columns, rows, label=label)
+    rows = list(zip(*([_plain(cell) for cell in column.cells] for column in given.columns), strict=True))
+    filled: list[Sequence[object]] = []
+    above = ""
+    for first, *others in rows:
+        # A heading that a terminal shows once is told again to those who hear the table.
+        filled.append([first or element("span", above, class_="status"), *others])
+        above = first or above
+    return table(caption, columns, filled, label=label)
 
 
 def _plain(cell: object) -> str:
