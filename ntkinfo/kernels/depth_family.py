@@ -1,8 +1,8 @@
 """Kernels of fully connected networks of every depth at once: each depth is one layer more on the one before it.
 
 A deeper network's hidden layers begin with those of a shallower one, so the recursion to the deepest network passes
-through all of them; only the readout of each depth is extra. The deviations are arguments of what is compiled, which so
-serves every network with one activation.
+through all of them; only the readout of each depth is extra. The deviations are arguments of what is compiled, and
+inputs are filled up with features of 0, so that it serves every network with one activation on most data.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from ntkinfo.kernels.records import CrossBlocks, KernelBlocks, SquareBlocks
 from ntkinfo.kernels.tiles import BOTH
 
 TILE = 128  # rows and columns that are compiled; smaller inputs are padded
+_FEATURES = 64  # the number of features is filled up to a multiple of this
 _LIVE_ARRAYS = 2  # of the size of the result
 
 
@@ -51,7 +52,8 @@ def depth_family_blocks(network: FullyConnected, data: Dataset, depths: Sequence
         checks.whole("depth", depth, least=0)
     if not isinstance(network.activation, str):
         raise ValueError("a family of depths needs an activation by name; take kernel_blocks for others")
-    x_train, x_test = (network.prepare(x, name) for x, name in ((data.x_train, "x_train"), (data.x_test, "x_test")))
+    prepared = [network.prepare(x, name) for x, name in ((data.x_train, "x_train"), (data.x_test, "x_test"))]
+    x_train, x_test = (_filled(x) for x in prepared)
     deepest, n, m = max(depths), len(x_train), len(x_test)
     needed = 16 * _LIVE_ARRAYS * (deepest + 1) * n * (n + m) / GIB
     require_memory(
@@ -72,7 +74,7 @@ def depth_family_blocks(network: FullyConnected, data: Dataset, depths: Sequence
         depth: KernelBlocks(
             train=SquareBlocks(*(np.array(kernel[depth]) for kernel in train)),
             test=CrossBlocks(*(np.array(kernel[depth]) for kernel in (*cross, *diagonals[1]))),
-            fingerprint=_fingerprint(replace(network, depth=depth), x_train, x_test),
+            fingerprint=_fingerprint(replace(network, depth=depth), *prepared),
             notes=network.kernel_notes,
         )
         for depth in sorted(set(depths))
@@ -153,6 +155,15 @@ def _diagonal(single: Callable, inputs: np.ndarray) -> tuple[np.ndarray, np.ndar
             parts.append([np.asarray(kernel)[:, : len(some)] for kernel in single(_padded(some))])
     nngp, ntk = (np.concatenate(kernel, axis=1) for kernel in zip(*parts, strict=True))
     return nngp, ntk
+
+
+def _filled(inputs: np.ndarray) -> np.ndarray:
+    """Inputs with features of 0 added; larger by the root of the ratio, as kernels divide by the number of features."""
+    features = inputs.shape[1]
+    missing = -features % _FEATURES
+    if missing == 0:
+        return inputs
+    return np.pad(inputs * ((features + missing) / features) ** 0.5, ((0, 0), (0, missing)))
 
 
 def _padded(inputs: np.ndarray) -> np.ndarray:

@@ -1,8 +1,7 @@
 """What a search will take before it starts: groups of trials that share kernels, with time and memory of each.
 
 The model of costs has one number a kind of work, measured on the machine that this was written on; a short timing on
-the smallest group says how much faster or slower this one is. Compiling happens once a worker, an activation and a
-number of features, and is counted once.
+the smallest group says how much faster or slower this one is. Compiling happens once a worker and an activation.
 """
 
 from __future__ import annotations
@@ -180,10 +179,10 @@ def plan(trials: Iterable[Trial], rates: Rates | None = None) -> Plan:
     if not groups:
         raise ValueError("there are no trials to plan")
     made = [_group(key, tuple(some), rates) for key, some in groups.items()]
-    compiled: dict[tuple[str, str, str], int] = {}
+    compiled: dict[tuple[str, str], int] = {}
     for group in made:
         first = group.trials[0]
-        kind = (first.family, first.activation, first.data)
+        kind = (first.family, first.activation)
         compiled[kind] = max(compiled.get(kind, 0), first.depth + 1)
     seconds = rates.compiling * sum(compiled.values())
     return Plan(tuple(sorted(made, key=lambda group: -group.seconds)), seconds)
