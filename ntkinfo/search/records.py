@@ -215,7 +215,7 @@ def read_records(place: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
     inner = folder / "trials"
     folder = inner if inner.is_dir() and not any(folder.glob("part-*.parquet")) else folder
     found, notes = _snapshot(folder)
-    if not found:
+    if not found and not (folder / ".lock").exists():  # a sweep that has only begun has none yet
         why = f" ({'; '.join(notes)})" if notes else ""
         raise ValueError(f"{str(folder)!r} holds no records of trials{why}; run `ntkinfo search` first")
     return Recorded(once(_joined(found)), len(found), notes)
