@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from ntkinfo.config_reading import Problem, dump_config
 from ntkinfo.core.progress import Track, silent
+from ntkinfo.rank_run import ranking_files, show
 from ntkinfo.report.progress import ConsoleProgress, Interruptible
 from ntkinfo.report.results import ResultsFolder
 from ntkinfo.running import DONE, INTERRUPTED, Job, Switches, run_job
@@ -63,12 +64,14 @@ def _run(config: SearchConfig, switches: Switches, messages: Console, output: Co
             return INTERRUPTED
         _tell(output, result)
         try:
-            code = _rank(config, trials, folder, output, track)
+            written = _rank(config, trials, folder, output, track)
         except KeyboardInterrupt:
             messages.print(f"Interrupted; all trials are recorded in {escape(str(folder))}", soft_wrap=True)
             return INTERRUPTED
-    output.print(f"{escape(str(folder))} ({time.monotonic() - start:.0f} s)", soft_wrap=True, highlight=False)
-    return code
+    names = ", ".join(path.name for path in written)
+    seconds = time.monotonic() - start
+    output.print(f"\n{names} in {escape(str(folder))} ({seconds:.0f} s)", soft_wrap=True, highlight=False)
+    return DONE
 
 
 def _planned(config: SearchConfig, trials: Sequence[Trial], folder: Path, output: Console, track: Track) -> Plan:
@@ -120,12 +123,13 @@ def _tell(output: Console, result: SweepResult) -> None:
         output.print(escape(line), highlight=False, soft_wrap=True)
 
 
-def _rank(config: SearchConfig, trials: Sequence[Trial], folder: Path, output: Console, track: Track) -> int:
+def _rank(config: SearchConfig, trials: Sequence[Trial], folder: Path, output: Console, track: Track) -> list[Path]:
     """Rank the measures on this search's trials and write what came out."""
     good = read_records(folder / RECORDS).good
     wanted = pa.array([trial.fingerprint for trial in trials])
     rows = good.filter(pc.is_in(good["fingerprint"], value_set=wanted))
     table, settings = ranked(rows, config)
     found = rank(table, settings, track)
-    output.print(escape(found.statement), highlight=False, soft_wrap=True)
-    return DONE
+    show(output, found)
+    with ResultsFolder(folder) as results:
+        return results.write(ranking_files(found, config.output.formats))

@@ -75,6 +75,8 @@ def axis_of(name: str, given: Any) -> Axis:
             return Range(float(values[0]), float(values[1]), values[2] == "log")
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from None
+    if name in NUMBERS and name not in WHOLE_NUMBERS:
+        values = [float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in values]
     if len(set(values)) < len(values):
         raise ValueError(f"{name} is {values!r}; give each value once")
     if name in NUMBERS and any(isinstance(v, str | bool) for v in values):

@@ -135,7 +135,7 @@ def _rows_of_targets(trials: Sequence[Trial], law: OutputDistribution, family: F
     curves = trial_curves(law, first.options.quantities, first.options.samples, first.seed)
     known = {"ntk": ("ntk", "nngp"), "nngp": ("nngp", "nngp")}
     spectra = {name: family.decomposition(first.depth, *pair).spectrum for name, pair in known.items()}
-    given = {"depth": first.depth, "w_std": first.w_std, "b_std": first.b_std, "label_noise": first.noise}
+    given = {"depth": float(first.depth), "w_std": first.w_std, "b_std": first.b_std, "label_noise": first.noise}
     settings = MeasureSettings(ridges=(first.ridge,), hyperparameters=given)
     names = measure_names(first.options.quantities)
     values = measure_values(law, curves=curves, settings=settings, names=names, spectra=spectra)
