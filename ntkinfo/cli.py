@@ -148,6 +148,7 @@ def _application(problems: Sequence[Problem]) -> App:
     )
     for command in COMMANDS:
         app.command(_configured(command, problems), name=command.name, help_epilogue="")
+    app.command(rank, help_epilogue="")
     app.command(report_page, name="report", help_epilogue="")
     app.command(data, help_epilogue="")
     app.command(measures, help_epilogue="")
@@ -187,6 +188,68 @@ def _configured(command: ConfiguredCommand, problems: Sequence[Problem]) -> Call
     )
     call.__annotations__["return"] = int
     return call
+
+
+Several = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
+Switch = Annotated[bool, Parameter(negative="", show_default=False)]
+
+
+def rank(
+    *places: str,
+    gap: str | None = None,
+    held_out: Several = None,
+    given: Several = None,
+    resamples: str | None = None,
+    permutations: str | None = None,
+    seed: Annotated[str | None, Parameter(name=("--seed", "--ranking-seed"))] = None,
+    out: str | None = None,
+    format: Several = None,  # noqa: A002 - the name of the flag
+    overwrite: Switch = False,
+    quiet: Switch = False,
+    traceback: Switch = False,
+    report: Switch = False,
+) -> int:
+    """Rank the measures of recorded trials by how well they predict generalisation.
+
+    Prints a table and what it shows in sentences, and writes ranking.nc and a figure. What is not given is as in the
+    configuration of the search; where there is none, nothing is held out.
+
+    Parameters
+    ----------
+    places
+        Folder of a search, also one that is running or was stopped, or Parquet parts of records.
+    gap
+        What is to be predicted: error_gap_mean, loss_gap_member, test_error_mean, ….
+    held_out
+        Data sets that only confirm what others chose.
+    given
+        Settings held fixed in the partial correlation.
+    resamples
+        Draws of the bootstrap behind each interval.
+    permutations
+        Draws behind each null law.
+    seed
+        Fixes both.
+    out
+        Folder of the ranking [default: beside the records].
+    format
+        Of the figure: png, pdf, svg.
+    overwrite
+        Replace a ranking that is already there.
+    quiet
+        Show neither progress nor summary.
+    traceback
+        Show where in the program an error arose.
+    report
+        Write report.html beside the ranking.
+    """
+    from ntkinfo.rank_run import run_rank
+    from ntkinfo.running import Switches
+
+    flags = {"--gap": gap, "--held-out": held_out, "--given": given, "--resamples": resamples, "--out": out}
+    flags |= {"--permutations": permutations, "--ranking-seed": seed, "--format": format}
+    chosen = {name: value for name, value in flags.items() if value is not None}
+    return run_rank(places, chosen, Switches(overwrite, quiet, traceback, report))
 
 
 def report_page(folder: str, /, *, page: str | None = None, bits: bool = False) -> int:

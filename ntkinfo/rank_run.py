@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -39,8 +40,12 @@ def run_rank(places: Sequence[str], given: Mapping[str, Any], switches: Switches
     Returns:
         The exit code: 0 when done, whatever the ranking says; 2 for bad input; 130 when interrupted.
     """
-    messages, output = Console(stderr=True), Console(quiet=switches.quiet)
+    # A pipe or a file has no width of its own; the sentences must not be cut there.
+    width = None if sys.stdout.isatty() else 130
+    messages, output = Console(stderr=True), Console(quiet=switches.quiet, width=width)
     try:
+        if not places:
+            raise ValueError("rank needs the folder of a search, or parts of its records")
         config = _config(places, given)
         with warnings.catch_warnings():
             warnings.showwarning = _shown_on(messages)

@@ -51,12 +51,13 @@ def ranking_figure(found: xr.Dataset, most: int = MOST) -> Figure:
         first, second, third = figure.subplots(1, 3, sharey=True, width_ratios=(1.3, 1, 1))
         for axes in (first, second, third):
             axes.grid(axis="y", visible=False)
+            axes.tick_params(axis="y", length=0)
         _draw(first, shown, score)
         first.axvline(0, color="0.35", linestyle=DOTS, zorder=0)
         _dress(first, f"a   Rank correlation {label}", f"{label} of measure and gap", _limits(shown, score, -1.0, 1.0))
         _draw(second, shown, "conditional_information_adjusted")
         second.axvline(0, color="0.35", linestyle=DOTS, zorder=0)
-        within = _limits(shown, "conditional_information_adjusted", 0.0, 100.0)
+        within = _limits(shown, "conditional_information_adjusted", -100.0, 100.0)
         _dress(second, "b   Beyond two settings", "conditional information (%)", within)
         _draw_errors(third, shown)
         third.axvline(0.5, color="0.35", linestyle=DOTS, zorder=0)
@@ -123,8 +124,6 @@ def _name(first: Axes, last: Axes, shown: xr.Dataset) -> None:
     names = [sign + str(name) for sign, name in zip(signs, shown["measure"].values, strict=True)]
     first.set_yticks(range(count), [textwrap.fill(name, _LABEL) for name in names], parse_math=False)
     first.set_ylim(count - 0.4, -0.6)
-    for axes in (first, last):
-        axes.tick_params(axis="y", length=0)
     for place, (verdict, colour) in enumerate(zip(_verdicts(shown), _colours(shown), strict=True)):
         last.annotate(
             verdict,
@@ -152,4 +151,4 @@ def _handles(shown: xr.Dataset) -> list[Line2D]:
     handles = [mark("o", "held-out data sets"), mark("s", "where chosen", markerfacecolor="white")]
     if shown.sizes["split"] == 1:
         handles = [mark("o", "data sets that chose: nothing was held out")]
-    return [*handles, mark("o", "c: mean"), mark("|", "ninetieth percentile"), mark("x", "worst")]
+    return [*handles, mark("o", "in c: mean"), mark("|", "ninetieth percentile"), mark("x", "worst")]

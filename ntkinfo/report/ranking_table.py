@@ -43,10 +43,9 @@ def ranking_table(found: xr.Dataset, most: int = 25) -> Table:
     """Lay out a row a measure, on the data sets that report: held-out ones where there are any."""
     part = found.isel(split=-1, measure=slice(0, most))
     where = "held-out data sets" if str(part["split"].values) == "held_out" else "data sets that chose"
-    title = f"measures, best first where they were chosen; numbers from the {where}"
-    table = Table(
-        title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold"
-    )
+    title = f"best first where measures were chosen; numbers from the {where}"
+    style = {"box": None, "pad_edge": False, "padding": (0, 1, 0, 0), "header_style": "bold", "expand": True}
+    table = Table(title=title, title_justify="left", **style)
     table.add_column("measure", overflow="fold", ratio=1)
     for heading in (symbol(found), "K", "errors", "p"):
         table.add_column(heading, justify="right", no_wrap=True)
