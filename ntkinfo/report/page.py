@@ -189,7 +189,9 @@ def _provenance(found: Mapping[str, xr.Dataset]) -> Sections:
         text = str(content.attrs.get("configuration", ""))
         if text:
             yield f"configuration-{name}", f"Configuration{behind}", _configuration(text)
-        yield f"provenance-{name}", f"Provenance{behind}", _facts(content)
+        facts = _facts(content)
+        if facts:
+            yield f"provenance-{name}", f"Provenance{behind}", facts
 
 
 def _notes(content: xr.Dataset) -> Html | None:
@@ -198,11 +200,11 @@ def _notes(content: xr.Dataset) -> Html | None:
     return element("ul", *(element("li", note) for note in dict.fromkeys(notes))) if notes else None
 
 
-def _facts(content: xr.Dataset) -> Html:
+def _facts(content: xr.Dataset) -> Html | None:
     rows = [(label, str(content.attrs[key])) for key, label in _FACTS.items() if key in content.attrs]
     given = {key.removeprefix("version_"): value for key, value in content.attrs.items() if key.startswith("version_")}
     versions = ", ".join(f"{name.replace('_', '-')} {value}" for name, value in given.items())
-    return pairs([*rows, ("versions", versions)])
+    return pairs([*rows, ("versions", versions)]) if rows or versions else None
 
 
 def _configuration(text: str) -> Html:

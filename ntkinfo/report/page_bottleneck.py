@@ -95,7 +95,7 @@ def _gaps(found: xr.Dataset, bits: bool) -> Chart:
         "bottleneck-gaps",
         "Certificate",
         f"I(T;X) ({unit})",
-        f"I(T;Y) ({unit})",
+        f"difference in {'information' if exact else 'I(T;Y)'} ({unit})",
         linear_axis(given),
         log_axis(*(line.y for line in lines)),
         lines,

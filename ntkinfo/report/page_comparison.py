@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import xarray as xr
@@ -72,7 +73,7 @@ def _by_width(found: xr.Dataset, rows: np.ndarray, unit: str = "", spread: np.nd
             _DASHES[number % len(_DASHES)],
             steps=True,
             unit=unit,
-            error=None if spread is None else spread[number],
+            band=None if spread is None else (row - spread[number], row + spread[number]),
         )
         for number, (label, row) in enumerate(zip(_labels(found), rows, strict=True))
     ]
@@ -100,7 +101,7 @@ def _over_time(found: xr.Dataset, bits: bool) -> Iterator[Chart]:
             "comparison-drift",
             "Tangent kernel",
             "training time",
-            "relative change from the start",
+            "relative change from the start (1)",
             times,
             log_axis(rows),
             lines,
@@ -153,12 +154,14 @@ def _widths(found: xr.Dataset) -> Iterator[Html]:
         lines.append(Line(shown, fine, curve, number, _DASHES[number % len(_DASHES)], marked=False, legend=False))
         lines.append(Line(shown, widths, seen, number, points=True))
         lines.append(Line(shown, widths, hidden, number, points=True, hollow=True, legend=False))
+    across = log_axis(widths / 1.15, widths * 1.15)
+    ticks = tuple(zip(across.places(widths).tolist(), (f"{width:g}" for width in widths), strict=True))
     chart = Chart(
         "comparison-widths",
         "Size by width",
         "width",
         "size (KL in nat; others relative)",
-        log_axis(widths / 1.15, widths * 1.15),
+        replace(across, ticks=ticks),
         log_axis(*(line.y for line in lines)),
         lines,
         "In the legend: fitted exponent of 1/width. Hollow: within noise. Lines: the fitted power.",

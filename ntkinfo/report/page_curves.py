@@ -23,6 +23,7 @@ _DIRECTIONS = 400
 _SUMMARY_TIMES = 5
 # The kernel's eigenvalues are the rates only where a residual decays as exp(-λt).
 _BY_RATES = ("GradientFlow", "GradientDescent")
+_SIDES = {"train": "training", "test": "test"}
 _GROUPS = (
     ("Losses and errors", ("loss_", "bias_", "variance", "error_")),
     ("Information", ("information_",)),
@@ -138,7 +139,7 @@ def _panel(curves: xr.Dataset, panel: Panel, name: str, bits: bool) -> Chart:
         name,
         without_tex(panel.title),
         "training time",
-        f"{panel.axis} ({shared})" if shared else panel.axis,
+        f"{panel.axis} ({shared or 'units in the legend' if any(units.values()) else '1'})",
         time_axis(times),
         log_axis(*rows) if panel.log else linear_axis(*seen),
         [_line(line, row, times, units[line.name]) for line, row in zip(found, rows, strict=True)],
@@ -150,7 +151,7 @@ def _line(line: Series, row: np.ndarray, times: np.ndarray, behind: str) -> Line
     largest = np.max(np.abs(row), where=np.isfinite(row), initial=0.0)
     shown = error is not None and bool(np.any(error > 1e-4 * largest))
     multi = line.interval("_multisample_lower", "_multisample_upper") if line.depth is None else None
-    inputs = {"train": "training", "test": "test"}.get(line.split or "", "")
+    inputs = _SIDES.get(line.split or "", "")
     named = without_tex(line.label)
     label = inputs if named == (line.split or "") else ", ".join(text for text in (named, inputs) if text)
     return Line(
@@ -230,7 +231,7 @@ def _frontier(curves: xr.Dataset, given: np.ndarray, scale: float) -> tuple[list
     if max(known.values()) - min(known.values()) < 0.005 * max(known.values()):
         known = {"": max(known.values())}
     found = [
-        (f"frontier{', ' + split + ' inputs' if split else ''}", np.minimum(given, height))
+        (f"frontier{', ' + _SIDES[split] + ' inputs' if split else ''}", np.minimum(given, height))
         for split, height in known.items()
     ]
     note = (

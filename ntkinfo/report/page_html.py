@@ -108,7 +108,7 @@ def table(
     body = [element("tr", *_row(cells, columns)) for cells in rows]
     content = element(
         "table",
-        element("caption", caption),
+        element("caption", element("span", caption)),
         element("thead", element("tr", *heads)),
         element("tbody", *body),
         data_sortable=sortable,

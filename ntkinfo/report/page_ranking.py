@@ -89,7 +89,7 @@ def _row(found: xr.Dataset, index: int, splits: Sequence[str], scores: Sequence[
     cells = [
         Cell(str(one["measure"].item())),
         Cell(str(index + 1), float(index + 1)),
-        Cell(str(one["verdict"].item())),
+        Cell(element("span", str(one["verdict"].item()), class_="whole"), str(one["verdict"].item())),
         Cell(f"{direction:+d}".replace("-", "−"), float(direction)),
     ]
     for split in splits:
