@@ -50,6 +50,13 @@ class GaussianBottleneck:
             to rounding or above (Y is then a function of X in some direction, or the three matrices do not belong to
             one law).
 
+    One direction with correlation 0.8 is kept from beta = 1 / 0.64 on:
+
+    >>> bottleneck = GaussianBottleneck(np.eye(1), np.eye(1), np.array([[0.8]]))
+    >>> point = bottleneck.curve(2.0)
+    >>> print(f"{bottleneck.critical_betas[0]:.4f} {point.information_input:.5f} {point.information_target:.5f}")
+    1.5625 0.28768 0.16425
+
     Assumes the covariances are those of the law: sampling errors of estimated ones are not accounted for. Fails when X
     and Y are not jointly Gaussian: the curve is then neither achieved nor a bound.
     Source: Chechik, Globerson, Tishby & Weiss 2005, "Information bottleneck for Gaussian variables"; that no non-linear

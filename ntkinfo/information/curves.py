@@ -92,6 +92,13 @@ def information_curves(
         MemoryError: kernels that do not fit.
         Interrupted: on Ctrl-C once the kernels are there, with what was finished.
 
+    >>> from ntkinfo.kernels.architectures import FullyConnected
+    >>> x, y = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]), np.array([[1.0], [-1.0], [0.5]])
+    >>> data = Dataset(x_train=x, y_train=y, x_test=x / 2, y_test=y)
+    >>> curves = information_curves(FullyConnected(), data, np.array([0.1, 1.0, 10.0]), quantities=["loss_mean"])
+    >>> bool((curves.loss_mean.sel(split="train").diff("time") < 0).all())
+    True
+
     Fails when the network is narrow or its kernel moves in training: these are infinite-width laws.
     """
     procedure, settings = procedure or GradientFlow(), settings or CurveSettings()

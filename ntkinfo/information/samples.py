@@ -104,6 +104,12 @@ def binned_information(
     Raises:
         ValueError: shapes that do not fit, NaN or infinity, weights that are no probabilities, weights with inputs.
 
+    >>> from ntkinfo.information.samples_binning import FixedBins
+    >>> activations = np.array([[-0.9, 0.2], [-0.8, 0.3], [0.9, 0.9], [0.9, 0.8]])
+    >>> found = binned_information(activations, FixedBins((-1.0, 0.0, 1.0)), np.array([0, 0, 1, 1]))
+    >>> print(f"H(Bin(T)) = {found.entropy.value:.4f}, I(Bin(T);Y) = {found.information_target.value:.4f}")
+    H(Bin(T)) = 0.6931, I(Bin(T);Y) = 0.6931
+
     Fails when the inputs are a sample that stands for a larger population: H(Bin(T)) of few rows is then too small, and
     I(Bin(T);Y) too large. With many units nearly every row has bins of its own and all values are their ceilings.
     Source: methods B; Shwartz-Ziv & Tishby 2017; Saxe et al. 2018; Miller 1955 for the bias.

@@ -11,6 +11,9 @@ from ntkinfo.core import checks
 def log_times(start: float, stop: float, count: int, infinity: bool = False) -> Float[np.ndarray, " t"]:
     """Return `count` times evenly spaced on a log axis from `start` to `stop`, and infinity after them if asked for.
 
+    >>> log_times(0.01, 100.0, 3, infinity=True).tolist()
+    [0.01, 1.0, 100.0, inf]
+
     Raises:
         ValueError: `start` or `stop` not positive and finite, `stop` not above `start`, `count` below 2.
     """

@@ -1,0 +1,62 @@
+"""The documentation's code runs and prints what it says; links point at files that are there."""
+
+import doctest
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+EXAMPLES = re.compile(r"^```pycon\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+# Modules whose docstrings hold examples.
+MODULES = (
+    "ntkinfo.bottleneck.gaussian",
+    "ntkinfo.information.curves",
+    "ntkinfo.information.mixtures",
+    "ntkinfo.information.samples",
+    "ntkinfo.training.times",
+)
+
+
+def examples_of(page):
+    return "\n".join(EXAMPLES.findall(page.read_text(encoding="utf-8")))
+
+
+def run(test):
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    printed = []
+    runner.run(test, out=printed.append)
+    assert runner.failures == 0, "".join(printed)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if examples_of(page)], ids=lambda page: page.stem)
+def test_page(page):
+    test = doctest.DocTestParser().get_doctest(examples_of(page), {}, page.name, str(page), 0)
+    assert test.examples
+    run(test)
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name):
+    module = importlib.import_module(name)
+    tests = [test for test in doctest.DocTestFinder(exclude_empty=True).find(module) if test.examples]
+    assert tests, f"{name} holds no example; take it out of MODULES"
+    for test in tests:
+        run(test)
+
+
+def test_every_module_with_an_example_is_named_above():
+    found = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "ntkinfo").rglob("*.py")
+        if re.search(r"^ +>>> ", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert found == set(MODULES)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=lambda page: page.stem)
+def test_addresses_of_other_sites_are_well_formed(page):
+    for address in re.findall(r"\]\((https?:[^)]*)\)", page.read_text(encoding="utf-8")):
+        assert re.fullmatch(r"https?://[\w.-]+\.[a-z]{2,}(/[\w./%#?=&:~+-]*)?", address), address
