@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize_scalar
 
-from ntkinfo.bottleneck.discrete import solve
+from ntkinfo.bottleneck.discrete import BottleneckSolution, solve
 from ntkinfo.bottleneck.discrete_search import SolverSettings
 from ntkinfo.bottleneck.dual import DualDistortion, DualSolution, dual_curve
 from ntkinfo.bottleneck.problems import DiscreteProblem, checked_encoder
@@ -108,6 +108,27 @@ def compare_exponents(
     """
     dual = dual_curve(problem, dual_betas, settings, progress)
     ordinary = [solve(problem, float(beta), settings) for beta in progress(betas, "ordinary solutions", len(betas))]
+    return exponents_beside(problem, ordinary, dual)
+
+
+def exponents_beside(
+    problem: DiscreteProblem, ordinary: Sequence[BottleneckSolution], dual: Sequence[DualSolution]
+) -> ExponentComparison:
+    """As `compare_exponents`, for solutions that are there already (`DiscreteCurve.solutions`, `dual_curve`).
+
+    Args:
+        problem: the law of X and Y, no p(y|x) equal to 0.
+        ordinary: solutions of that problem.
+        dual: of that problem, at least one; enough to cover the same I(T;X).
+
+    Returns:
+        The comparison, in the order of `ordinary`.
+
+    Raises:
+        ValueError: no dual solutions, a p(y|x) of 0.
+    """
+    if not dual:
+        raise ValueError("dual is empty; give at least one solution of the dual to compare with")
     given = np.array([solution.information_input for solution in ordinary])
     return ExponentComparison(
         np.array([solution.beta for solution in ordinary]),
@@ -138,7 +159,7 @@ def chernoff_information(first: Float[np.ndarray, " y"], second: Float[np.ndarra
     return -float(found.fun), float(found.x)
 
 
-def _achieved(problem: DiscreteProblem, dual: tuple[DualSolution, ...], given: np.ndarray) -> np.ndarray:
+def _achieved(problem: DiscreteProblem, dual: Sequence[DualSolution], given: np.ndarray) -> np.ndarray:
     """The lower convex hull of the dual's points and the two ends, at I(T;X) = given."""
     merged = problem.merged()
     trivial = error_exponents(merged, np.ones((merged.n_inputs, 1))).within
