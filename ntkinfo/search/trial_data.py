@@ -55,6 +55,11 @@ def noisy_data(clean: Dataset, noise: float, seed: int) -> Dataset:
     return replace(clean, y_train=y_train, labels_train=labels, provenance=provenance)
 
 
+def forget_data() -> None:
+    """Load data sets afresh from now on."""
+    _clean.cache_clear()
+
+
 def _as_images(trial: Trial) -> bool:
     return trial.family != "fully_connected"
 
