@@ -21,9 +21,10 @@ from ntkinfo.bottleneck.discrete_engine import Distortion, Minimum, log_sum_exp
 
 _ENTRIES = 2_000_000
 _FIRST_PIECES = 64
-_ASCENTS = 40
-# Ascents whose points have come this near to each other go on as one; looked at every few steps.
-_NEAR, _MEET_EVERY = 1e-4, 4
+# Ascents: cycles of two steps and an extrapolation of at most so many times the step. Those that have come as near to
+# each other as _NEAR go on as one; points as near as _SAME count as the same.
+_CYCLES, _LONGEST = 7, 100.0
+_NEAR, _SAME = 1e-4, 1e-3
 
 
 @dataclass(frozen=True)
@@ -61,38 +62,70 @@ def normalisers(distortion: Distortion, found: Minimum) -> np.ndarray:
     return log_sum_exp(exponent.T)
 
 
-def new_points(distortion: Distortion, log_z: np.ndarray, starts: np.ndarray, least: float) -> np.ndarray:
+def new_points(
+    distortion: Distortion, log_z: np.ndarray, starts: np.ndarray, known: np.ndarray, least: float
+) -> np.ndarray:
     """Local maxima of G above e^least, by ascent from many starts: points of clusters that are missing.
 
     Args:
         distortion: of the problem at one β.
         log_z: log Z_x of the present solution.
         starts: laws to start from, (m, k).
+        known: points of the present clusters, (T, k): ascents that come near one of them end there.
         least: log G of what counts as missing.
 
     Returns:
         Different points, (m', k), the best first; none where no ascent ends above.
     """
-    points, base = starts, np.log(distortion.law) - log_z
-    for ascent in range(_ASCENTS):
-        if ascent % _MEET_EVERY == 0:
-            points = _met(points)
-        exponent = base[:, None] + distortion.log_kernel(points)
-        weight = np.exp(exponent - exponent.max(axis=0, keepdims=True))
-        points = distortion.centroids(weight / weight.sum(axis=0, keepdims=True))
+    base = (np.log(distortion.law) - log_z)[:, None]
+    points = _apart(starts, known)
+    for _ in range(_CYCLES):
+        if len(points) == 0:
+            return points
+        first = _ascended(distortion, base, points)
+        second = _ascended(distortion, base, first)
+        points = _met(_apart(_extrapolated(points, first, second), known))
+    if len(points) == 0:
+        return points
+    points = _ascended(distortion, base, points)
     heights = log_ratio(distortion, log_z, points)
     found: list[np.ndarray] = []
     for place in np.argsort(-heights):
         if heights[place] <= least:
             break
-        if all(np.max(np.abs(points[place] - other)) > 1e-3 for other in found):
+        if all(np.max(np.abs(points[place] - other)) > _SAME for other in found):
             found.append(points[place])
     return np.array(found).reshape(-1, points.shape[1])
 
 
+def _ascended(distortion: Distortion, base: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Points after one step, which does not lower G."""
+    exponent = base + distortion.log_kernel(points)
+    weight = np.exp(exponent - exponent.max(axis=0))
+    return distortion.centroids(weight / weight.sum(axis=0))
+
+
+def _extrapolated(points: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Where two steps lead to if what is left shrinks by the same factor in each; the second where that is no law."""
+    step = first - points
+    bend = second - first - step
+    shortening = np.sum(bend**2, axis=1)
+    length = np.sqrt(np.sum(step**2, axis=1) / np.where(shortening > 0, shortening, np.inf))[:, None]
+    aim = points + 2 * length * step + length**2 * bend
+    good = (aim.min(axis=1, keepdims=True) > 0) & (length > 1) & (length < _LONGEST)
+    return np.where(good, aim, second)
+
+
+def _apart(points: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Points that are not near a known one."""
+    near = np.min(np.max(np.abs(points[:, None] - known[None]), axis=2), axis=1, initial=np.inf)
+    return points[near > _SAME]
+
+
 def _met(points: np.ndarray) -> np.ndarray:
     """One point of each cell of a fine grid that holds any."""
-    return points[np.unique(np.round(points / _NEAR).astype(np.int64), axis=0, return_index=True)[1]]
+    cells = np.round(points / _NEAR).astype(np.int64)
+    return points[list({cell.tobytes(): place for place, cell in enumerate(cells)}.values())]
 
 
 def peak(distortion: Distortion, log_z: np.ndarray, tolerance: float, budget: int, values: int) -> Peak:

@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from ntkinfo.bottleneck.certificate import log_ratio, new_points
 from ntkinfo.bottleneck.discrete import BottleneckSolution
-from ntkinfo.bottleneck.discrete_engine import BottleneckDistortion, Minimum, State, log, minimise
+from ntkinfo.bottleneck.discrete_descent import minimise
+from ntkinfo.bottleneck.discrete_engine import BottleneckDistortion, Minimum, State, log
 from ntkinfo.bottleneck.discrete_search import SolverSettings, spread_rows
 from ntkinfo.bottleneck.problems import DiscreteProblem, row_entropies
 from ntkinfo.core import checks
@@ -98,7 +99,7 @@ def onset_beta(problem: DiscreteProblem) -> float:
         distortion = _distortion(merged, beta)
         log_z = distortion.log_kernel(target[None])[:, 0]
         starts = 0.5 * (spread_rows(merged.conditional) + target[None])
-        points = new_points(distortion, log_z, np.concatenate([starts, merged.conditional[:64]]), 1e-13)
+        points = new_points(distortion, log_z, np.concatenate([starts, merged.conditional[:64]]), target[None], 1e-13)
         ratios = [_ratio(merged, distortion, log_z, point) for point in points]
         better = min(ratios, default=beta)
         if better >= beta * (1 - 1e-12):

@@ -1,4 +1,4 @@
-"""Minimisation at one β, shared by the bottleneck and its dual: alternating sweeps with safeguarded Newton steps.
+"""One round of the self-consistent equations at one β, for the bottleneck and its dual.
 
 Both problems are rate-distortion problems whose reproductions r are laws of Y: minimise I(X;T) + β E d(x, r_t) over the
 encoder and over the points r_t. With the best encoder for given points and weights,
@@ -13,30 +13,15 @@ and a global certificate (`certificate.py`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-from scipy.linalg import eigh
-
-CONVERGED = "converged"
-SWEEP_LIMIT = "sweep limit"
-STALLED = "no further decrease to rounding"
 
 # What log 0 is taken for: finite, so that 0 · log 0 = 0 without a branch; exp of any multiple that matters is 0.
 LOG_ZERO = -1e200
-_ROUNDING = 4e-16
-# Newton steps where the matrix has at most so many rows and the slopes at most so many entries.
-_NEWTON_ROWS, _NEWTON_ENTRIES = 240, 4_000_000
-_FLATTEST = (1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1)
-_LIGHT = 0.05
-_NEAR = (1e-9, 1e-6, 1e-4)
-_TIDY_EVERY = 4
-_STALLS = 20
-# Plain rounds before the first attempt at something better, and between attempts that fail.
-_FIRST_PAUSE, _LONGEST_PAUSE = 4, 15
-_MOST_TO_UNITE = 2000
+_UNDERFLOW = 1e-250
 
 
 @runtime_checkable
@@ -62,7 +47,7 @@ class Distortion(Protocol):
         ...
 
     def slopes(self, points: np.ndarray) -> np.ndarray:
-        """Derivatives of -β d(x, r_t) by r_ty, (n, T, k), every r_ty free."""
+        """Derivatives of -β d(x, r_t) by r_ty, (T, k, n), every r_ty free; an array of its own."""
         ...
 
     def majorant(self, vertices: np.ndarray) -> np.ndarray:
@@ -101,13 +86,15 @@ class Sweep:
 
     Args:
         objective: F at the state it started from.
-        posterior: p(t|x), (n, T).
+        joint: p(x, t), (n, T).
+        log_normaliser: log Z_x, (n,).
         after: the state afterwards.
         change: the largest change of a joint probability p(t, y) by the round.
     """
 
     objective: float
-    posterior: np.ndarray
+    joint: np.ndarray
+    log_normaliser: np.ndarray
     after: State
     change: float
 
@@ -121,7 +108,7 @@ class Minimum:
         posterior: p(t|x) there, (n, T).
         objective: F there.
         change: the largest change of a joint probability p(t, y) by one more round.
-        stop: why it ended: `CONVERGED`, `SWEEP_LIMIT` or `STALLED`.
+        stop: why it ended.
         sweeps: rounds of the equations that it took.
         trace: F after each step, never rising by more than rounding.
     """
@@ -137,203 +124,28 @@ class Minimum:
 
 def sweep(distortion: Distortion, state: State) -> Sweep:
     """One round: encoder from points and weights, then weights and points from the encoder."""
-    exponent = state.log_weight[None, :] + distortion.log_kernel(state.points)
-    highest = exponent.max(axis=1, keepdims=True)
-    posterior = np.exp(exponent - highest)
-    total = posterior.sum(axis=1, keepdims=True)
-    posterior /= total
-    objective = -float(distortion.law @ (np.log(total) + highest)[:, 0])
-    joint = distortion.law[:, None] * posterior
-    weight = joint.sum(axis=0)
-    points = np.where(weight[:, None] > 0, distortion.centroids(joint), state.points)
-    after = State(np.log(np.where(weight > 0, weight, 1.0)) + np.where(weight > 0, 0.0, LOG_ZERO), points)
-    before = np.exp(state.log_weight)[:, None] * state.points
-    change = float(np.max(np.abs(weight[:, None] * points - before)))
-    return Sweep(objective, posterior, after, change)
+    exponent = distortion.log_kernel(state.points)
+    exponent += state.log_weight
+    joint, total, log_normaliser = _exponentials(exponent)
+    objective = -float(distortion.law @ log_normaliser)
+    joint *= (distortion.law / total)[:, None]
+    points, weight = distortion.centroids(joint), joint.sum(axis=0)
+    if weight.min() <= 0:
+        points = np.where(weight[:, None] > 0, points, state.points)
+    change = np.abs(weight[:, None] * points - np.exp(state.log_weight)[:, None] * state.points).max()
+    return Sweep(objective, joint, log_normaliser, State(log(weight), points), float(change))
 
 
-def minimise(distortion: Distortion, start: State, tolerance: float, limit: int, newton: bool = True) -> Minimum:
-    """Sweep until a round changes no joint probability p(t, y) by more than the tolerance.
-
-    Every step starts with a round of the equations. A Newton step, the removal of clusters that vanish and the union of
-    clusters that coincide are taken instead where they lower F by more; they are tried less often while they do not.
-
-    Args:
-        distortion: of the problem at one β.
-        start: weights and points to start from.
-        tolerance: on the change of p(t, y) by a round.
-        limit: most rounds.
-        newton: False for the bare iteration of the equations (benchmarks and tests compare with it).
-
-    Returns:
-        The minimum; F in its trace does not rise.
-    """
-    state, trace, used, stalls, level, pause, plain = start, [], 0, 0, 0, _FIRST_PAUSE, _FIRST_PAUSE
-    here = sweep(distortion, state)
-    while True:
-        trace.append(here.objective)
-        used += 1
-        done = here.change <= tolerance or used >= limit or stalls >= _STALLS
-        if done and newton:
-            fewer = _fewest(distortion, state, here)
-            done, (state, here) = fewer[1].posterior.shape[1] == here.posterior.shape[1], fewer
-        if done:
-            stop = CONVERGED if here.change <= tolerance else SWEEP_LIMIT if used >= limit else STALLED
-            return Minimum(state, here.posterior, here.objective, here.change, stop, used, trace)
-        if not newton or plain > 0:
-            state, plain = here.after, plain - 1
-            here = sweep(distortion, state)
-            continue
-        state, following, extra, level = _step(distortion, state, here, used, level)
-        pause = min(2 * pause + 1, _LONGEST_PAUSE) if level == len(_FLATTEST) else 0
-        used, plain = used + extra, pause
-        small = _ROUNDING * max(1.0, abs(here.objective))
-        stalls = stalls + 1 if here.objective - following.objective <= small else 0
-        here = following
-
-
-def _step(distortion: Distortion, state: State, here: Sweep, used: int, level: int) -> tuple[State, Sweep, int, int]:
-    """The best of the plain round and of what else is tried.
-
-    Returns the state, its sweep, how many sweeps the others took, and which Newton step to begin with next time.
-    """
-    best, following, extra = here.after, sweep(distortion, here.after), 0
-    start, level = max(0, level - 1), len(_FLATTEST)
-    for number, candidate in enumerate(_newton(distortion, state, here, _FLATTEST[start:]), start):
-        trial = sweep(distortion, candidate)
-        extra += 1
-        if _better(trial, following):
-            best, following, level = candidate, trial, number
-            break
-    tidy = used % _TIDY_EVERY == 0 or level == len(_FLATTEST)
-    others = [*_without_vanishing(state, here), *(_united(best) if tidy else [])]
-    for candidate in others:
-        trial = sweep(distortion, candidate)
-        extra += 1
-        if _better(trial, following):
-            best, following = candidate, trial
-    return best, following, extra, level
-
-
-def _fewest(distortion: Distortion, state: State, here: Sweep) -> tuple[State, Sweep]:
-    """The state with clusters that coincide united, if that leaves F as it is to rounding."""
-    for candidate in reversed(_united(state)):
-        trial = sweep(distortion, candidate)
-        if trial.objective <= here.objective + _ROUNDING * max(1.0, abs(here.objective)):
-            return candidate, trial
-    return state, here
-
-
-def _better(trial: Sweep, other: Sweep) -> bool:
-    """Lower F; or the same to rounding, and nearer to a solution or with fewer clusters."""
-    difference = trial.objective - other.objective
-    if difference < -_ROUNDING * max(1.0, abs(other.objective)):
-        return True
-    fewer = trial.posterior.shape[1] < other.posterior.shape[1]
-    return difference <= 0 and (trial.change < other.change or fewer)
-
-
-def _without_vanishing(state: State, here: Sweep) -> list[State]:
-    """Light clusters whose weight falls are left out: to first order that lowers F."""
-    weight, after = np.exp(state.log_weight), np.exp(here.after.log_weight)
-    gone = (after < _LIGHT) & (after < weight * (1 - 1e-9)) | (after < 1e-14)
-    if not np.any(gone) or np.all(gone):
-        return []
-    return [here.after.take(~gone)]
-
-
-def _united(state: State) -> list[State]:
-    """Clusters whose points nearly coincide joined into one, for each of a few meanings of nearly."""
-    count = len(state.log_weight)
-    if count < 2 or count > _MOST_TO_UNITE:
-        return []
-    root = np.sqrt(state.points)
-    distance = np.maximum(0.0, 1 - root @ root.T)
-    found: list[State] = []
-    for near in _NEAR:
-        labels = _components(distance < near)
-        groups = int(labels.max()) + 1
-        if groups < (len(found[-1].log_weight) if found else count):
-            found.append(_joined(state, np.eye(groups)[labels]))
-    return found
-
-
-def _components(linked: np.ndarray) -> np.ndarray:
-    """Number of the connected component of each node, from a symmetric matrix of links with a true diagonal."""
-    while True:
-        farther = (linked.astype(np.float64) @ linked) > 0
-        if np.array_equal(farther, linked):
-            return np.unique(linked.argmax(axis=1), return_inverse=True)[1]
-        linked = farther
-
-
-def _joined(state: State, membership: np.ndarray) -> State:
-    """Clusters summed by group; membership (T, groups) of zeros and ones."""
-    highest = state.log_weight.max()
-    share = membership.T * np.exp(state.log_weight - highest)[None, :]
-    total = share.sum(axis=1)
-    return State(np.log(total) + highest, share @ state.points / total[:, None])
-
-
-def _newton(distortion: Distortion, state: State, here: Sweep, floors: Sequence[float]) -> Iterator[State]:
-    """Newton steps in (log w_t, r_t), from the longest to ones shorter along flat directions; none where it cannot be.
-
-    The metric is the information of the complete data: in it a round of the equations is the step with all eigenvalues
-    1, and an eigenvalue near 0 is a direction in which the rounds crawl.
-    """
-    clusters, values = state.points.shape
-    n = len(distortion.law)
-    if clusters * values > _NEWTON_ROWS or n * clusters * values > _NEWTON_ENTRIES or np.any(state.points <= 0):
-        return
-    gradient, hessian, metric = _derivatives(distortion, state, here)
-    try:
-        eigenvalues, vectors = eigh(hessian, metric)
-    except np.linalg.LinAlgError:
-        return
-    along = vectors.T @ gradient
-    for floor in floors:
-        step = -vectors @ (along / np.maximum(np.abs(eigenvalues), floor))
-        if (moved := _moved(state, step.reshape(clusters, values))) is not None:
-            yield moved
-
-
-def _derivatives(distortion: Distortion, state: State, here: Sweep) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Gradient and Hessian of F + Σ w_t, and the complete-data information, by (log w_t, r_t1 ... r_t,k-1)."""
-    clusters, values = state.points.shape
-    law, weight = distortion.law, np.exp(state.log_weight)
-    joint = law[:, None] * here.posterior
-    slopes = distortion.slopes(state.points)
-    free = np.ones_like(slopes)
-    free[:, :, 1:] = slopes[:, :, :-1] - slopes[:, :, -1:]
-    flat = (np.sqrt(law)[:, None, None] * here.posterior[:, :, None] * free).reshape(len(law), -1)
-    columns = free.transpose(1, 2, 0)
-    weighted = columns * joint.T[:, None, :]
-    gradient = -weighted.sum(axis=2)
-    gradient[:, 0] += weight
-    hessian = flat.T @ flat
-    metric = np.zeros_like(hessian)
-    curvature = distortion.curvature(joint, state.points)
-    outer = weighted @ columns.transpose(0, 2, 1)
-    for t in range(clusters):
-        block = slice(t * values, (t + 1) * values)
-        own = np.zeros((values, values))
-        own[1:, 1:] = -np.diag(curvature[t, :-1]) - curvature[t, -1]
-        own[0, 0] = weight[t]
-        metric[block, block] = own
-        hessian[block, block] += own - outer[t]
-    return gradient.ravel(), hessian, metric
-
-
-def _moved(state: State, step: np.ndarray) -> State | None:
-    """The state after the step, shortened where it would leave the simplex or change weights beyond reason."""
-    shift = np.concatenate([step[:, 1:], -step[:, 1:].sum(axis=1, keepdims=True)], axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        room = np.where(shift < 0, -state.points / shift, np.inf)
-    length = min(1.0, 0.9 * float(room.min()), 3.0 / max(3.0, float(np.max(np.abs(step[:, 0])))))
-    if not np.isfinite(length):
-        return None
-    log_weight = state.log_weight + length * step[:, 0]
-    return State(log_weight - log_sum_exp(log_weight), state.points + length * shift)
+def _exponentials(exponent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Exponentials, (n, T), up to a factor in each row, their sums over rows, and the logarithms of the true sums."""
+    values = np.exp(exponent)
+    total = values.sum(axis=1)
+    if total.min() > _UNDERFLOW:
+        return values, total, np.log(total)
+    highest = exponent.max(axis=1)
+    np.exp(exponent - highest[:, None], out=values)
+    total = values.sum(axis=1)
+    return values, total, np.log(total) + highest
 
 
 @dataclass(frozen=True)
@@ -345,9 +157,19 @@ class BottleneckDistortion:
     beta: float
     negative_entropy: np.ndarray
 
+    @cached_property
+    def _scaled_rows(self) -> np.ndarray:
+        return self.beta * self.rows
+
+    @cached_property
+    def _scaled_entropy(self) -> np.ndarray:
+        return self.beta * self.negative_entropy[:, None]
+
     def log_kernel(self, points: np.ndarray) -> np.ndarray:
-        """-β KL(p(y|x) ‖ r_t)."""
-        return self.beta * np.minimum(0.0, self.rows @ log(points).T + -self.negative_entropy[:, None])
+        """-β KL(p(y|x) ‖ r_t); above 0 by rounding at most."""
+        kernel = self._scaled_rows @ log(points).T
+        kernel -= self._scaled_entropy
+        return kernel
 
     def centroids(self, joint: np.ndarray) -> np.ndarray:
         """Averages of the rows."""
@@ -356,7 +178,7 @@ class BottleneckDistortion:
 
     def slopes(self, points: np.ndarray) -> np.ndarray:
         """β p(y|x) / r_ty."""
-        return self.beta * self.rows[:, None, :] / points[None, :, :]
+        return self._scaled_rows.T[None] / points[:, :, None]
 
     def majorant(self, vertices: np.ndarray) -> np.ndarray:
         """By the tangent of the logarithm at the centre, or the constant of the largest r_y, whichever is less there.
@@ -384,4 +206,6 @@ def log_sum_exp(exponent: np.ndarray) -> np.ndarray:
 
 def log(values: np.ndarray) -> np.ndarray:
     """Log, with `LOG_ZERO` for 0."""
+    if values.size and values.min() > 0:
+        return np.log(values)
     return np.where(values > 0, np.log(np.where(values > 0, values, 1.0)), LOG_ZERO)

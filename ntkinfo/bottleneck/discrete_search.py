@@ -7,15 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from ntkinfo.bottleneck.certificate import Peak, new_points, normalisers, peak
-from ntkinfo.bottleneck.discrete_engine import CONVERGED, Distortion, Minimum, State, minimise
+from ntkinfo.bottleneck.discrete_descent import CONVERGED, minimise
+from ntkinfo.bottleneck.discrete_engine import Distortion, Minimum, State
 from ntkinfo.bottleneck.problems import DiscreteProblem
 from ntkinfo.core import checks
 
 CLUSTER_LIMIT = "converged; with more clusters it would be lower"
-# T = X where it has at most so many points; groups of inputs otherwise: clusters that are missing are added anyway.
-_SMALL, _GROUPS = 64, 32
+# T = X where it has at most so many points for k values of Y: the more values, the more clusters the optimum needs, and
+# the poorer a start are groups along one direction of the rows, which are taken else; what is missing is added.
+_SMALL = {2: 128, 3: 256}
+_SMALL_MANY, _GROUPS = 512, 64
 # Ascents towards missing clusters; with many values of Y they are all there is beside a loose bound.
-_STARTS_FEW, _STARTS_MANY = 32, 256
+_STARTS_FEW, _STARTS_MANY = 64, 256
 _ROUNDS = 60
 _SHARES = 0.5 ** np.arange(1, 31)
 
@@ -80,13 +83,15 @@ def descend(distortion: Distortion, start: State, rows: np.ndarray, settings: So
         rows: p(y|x), (n, k): laws to start the ascents towards missing clusters from.
         settings: tolerances and limits.
     """
-    least, most = settings.gap * distortion.beta / 4, settings.clusters or len(rows)
+    # |X| clusters are enough for the optimum, but on the way to it from others there can be more.
+    least, most = settings.gap * distortion.beta / 4, settings.clusters or 2 * len(rows)
+    starts = np.concatenate([spread_rows(rows), (distortion.law @ rows)[None]])
     state, sweeps, trace = start, 0, []
     for _ in range(_ROUNDS):
         found = minimise(distortion, state, settings.tolerance, settings.sweeps)
         trace, sweeps = trace + found.trace, sweeps + found.sweeps
         log_z = normalisers(distortion, found)
-        missing, top = _missing(distortion, log_z, np.concatenate([spread_rows(rows), found.state.points]), settings)
+        missing, top = _missing(distortion, log_z, starts, found.state.points, settings)
         room = most - len(found.state.log_weight)
         if len(missing) == 0 or room <= 0:
             break
@@ -102,11 +107,11 @@ def descend(distortion: Distortion, start: State, rows: np.ndarray, settings: So
 
 
 def _missing(
-    distortion: Distortion, log_z: np.ndarray, starts: np.ndarray, settings: SolverSettings
+    distortion: Distortion, log_z: np.ndarray, starts: np.ndarray, known: np.ndarray, settings: SolverSettings
 ) -> tuple[np.ndarray, Peak | None]:
     """Points of missing clusters: by ascents; where they find none, by the certificate, which then comes along."""
     least = settings.gap * distortion.beta / 4
-    missing = new_points(distortion, log_z, starts, least)
+    missing = new_points(distortion, log_z, starts, known, least)
     if len(missing):
         return missing, None
     top = peak(distortion, log_z, least, settings.cells, starts.shape[1])
@@ -134,7 +139,8 @@ def _with_clusters(distortion: Distortion, found: Minimum, points: np.ndarray) -
 
 def grouped_rows(problem: DiscreteProblem, clusters: int | None = None) -> State:
     """T = X, or with many inputs groups of inputs that are neighbours along the main direction of their rows."""
-    count = min(problem.n_inputs if problem.n_inputs <= _SMALL else _GROUPS, clusters or problem.n_inputs)
+    small = _SMALL.get(problem.n_targets, _SMALL_MANY)
+    count = min(problem.n_inputs if problem.n_inputs <= small else _GROUPS, clusters or problem.n_inputs)
     rows, law = problem.conditional, problem.input_law
     if count == problem.n_inputs:
         return State(np.log(law), rows)
@@ -151,6 +157,8 @@ def grouped_rows(problem: DiscreteProblem, clusters: int | None = None) -> State
 
 def random_starts(problem: DiscreteProblem, settings: SolverSettings) -> list[State]:
     """Points that are random averages of the rows, of equal weight."""
+    if settings.starts == 0:
+        return []
     random = np.random.default_rng(settings.seed)
     count = min(problem.n_inputs, _GROUPS, settings.clusters or problem.n_inputs)
     found = []

@@ -47,7 +47,7 @@ class DualDistortion:
 
     def slopes(self, points: np.ndarray) -> np.ndarray:
         """β (log p(y|x) - log r_ty - 1)."""
-        return self.beta * (self.log_rows[:, None, :] - log(points)[None, :, :] - 1)
+        return self.beta * (self.log_rows.T[None] - log(points)[:, :, None] - 1)
 
     def majorant(self, vertices: np.ndarray) -> np.ndarray:
         """By the tangent of the entropy of r at the centre."""

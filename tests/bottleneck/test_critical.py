@@ -5,7 +5,8 @@ import pytest
 
 from ntkinfo.bottleneck.critical import cluster_critical_betas, critical_beta, onset_beta, splits
 from ntkinfo.bottleneck.discrete import solve
-from ntkinfo.bottleneck.discrete_engine import BottleneckDistortion, State, minimise
+from ntkinfo.bottleneck.discrete_descent import minimise
+from ntkinfo.bottleneck.discrete_engine import BottleneckDistortion, State
 from ntkinfo.bottleneck.problems import DiscreteProblem, random_problem, row_entropies, soft_twelve_bit_rule
 from tests.known_bottlenecks import KNOWN
 

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
+from ntkinfo.bottleneck.critical import critical_beta
 from ntkinfo.bottleneck.discrete import residuals, solve
-from ntkinfo.bottleneck.discrete_engine import BottleneckDistortion, State, minimise
+from ntkinfo.bottleneck.discrete_descent import minimise
+from ntkinfo.bottleneck.discrete_engine import BottleneckDistortion, State
 from ntkinfo.bottleneck.discrete_search import SolverSettings
 from ntkinfo.bottleneck.problems import (
     DiscreteProblem,
@@ -162,6 +164,25 @@ def test_zero_probabilities_and_large_beta_stay_finite():
             solution = solve(problem, beta, SolverSettings(cells=2000))
             assert solution.information_input == pytest.approx(problem.merged().input_entropy, abs=1e-6)
             assert solution.information_target == pytest.approx(problem.mutual_information, abs=1e-6)
+
+
+@pytest.mark.parametrize(("inputs", "targets", "seed", "concentration"), [(30, 8, 1, 0.05), (20, 2, 0, 0.002)])
+@pytest.mark.parametrize("factor", [1.1, 30.0, 1e4])
+def test_nearly_deterministic_problems_converge(inputs, targets, seed, concentration, factor):
+    """Rows with probabilities of 0 and of 1e-300: rounds whose F no longer falls to rounding still settle p(t, y)."""
+    problem = random_problem(inputs, targets, seed, concentration)
+    solution = solve(problem, factor * critical_beta(problem), SolverSettings(cells=50, gap=1e-5))
+    assert solution.stop == "converged"
+    assert max(np.diff(solution.trace), default=0.0) < 1e-15 * max(100, abs(solution.trace[-1]))
+    assert solution.objective <= 1e-12  # the trivial one has 0
+
+
+@pytest.mark.parametrize("beta", [1.0001, 1.24, 1.26])
+def test_the_best_of_two_ends_of_a_straight_curve(beta):
+    """Erasure with loss 0.2: nothing below β = 1.25, everything above; T = X is a stationary point on both sides."""
+    solution = solve(erasure(0.2, 30), beta, SolverSettings(cells=50))
+    assert solution.stop == "converged"
+    assert solution.objective == pytest.approx(min(0.0, (1 - 0.8 * beta) * np.log(30)), abs=1e-9)
 
 
 def test_information_of_encoders_by_another_formula():
