@@ -177,7 +177,8 @@ def _other_findings(config: SearchConfig) -> Iterator[Finding]:
         try:
             build(config)
         except (ValueError, TypeError) as error:
-            yield section, "", str(error)
+            first = str(error).split(" ")[0]
+            yield section, first if first in type(getattr(config, section)).model_fields else "", str(error)
     try:
         checks.choice("gap", config.ranking.gap, GAPS)
     except ValueError as error:

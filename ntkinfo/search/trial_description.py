@@ -147,9 +147,9 @@ class Trial:
             raise ValueError(f"n is {self.n}, and {self.data} has {POOLS[self.data]} inputs, of which some are to test")
         if self.data in FILES and not self.options.files:
             needed = [o.name for o in registry.ENTRIES[self.data].options.values() if o.required]
-            raise ValueError(f"the data {self.data!r} needs the option(s) {', '.join(needed)}")
+            raise ValueError(f"data is {self.data!r}, which needs the option(s) {', '.join(needed)}")
         if self.family != "fully_connected" and self.data not in ("digits", "idx"):
-            raise ValueError(f"the family {self.family!r} needs images, and the data {self.data!r} are none")
+            raise ValueError(f"family is {self.family!r}, which needs images, and {self.data!r} has none")
 
     @property
     def settings(self) -> dict[str, Value]:

@@ -1,0 +1,109 @@
+"""`ntkinfo search` and `ntkinfo measures` from the outside."""
+
+import json
+import tomllib
+
+import numpy as np
+import pytest
+
+from ntkinfo import search_run
+from ntkinfo.generalization import MEASURES
+from ntkinfo.information.curve_files import load_curves
+from ntkinfo.search import trial as trial_module
+from ntkinfo.search.records import read_records
+
+SMALL = [
+    "--data", "wine,breast_cancer", "--n-train", "12,16", "--noise", "0,0.3", "--depth", "1", "--activation", "erf",
+    "--ridge", "0.1", "--time", "0.1", "--n-test", "40", "--workers", "0", "--resamples", "20",
+    "--permutations", "19", "--quiet",
+]  # fmt: skip
+
+
+@pytest.fixture
+def search(tmp_path, capsys, monkeypatch):
+    """Run `ntkinfo search` in an empty folder; returns exit code, output and messages."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+
+    from ntkinfo.cli import run
+
+    def call(*words, command="search"):
+        code = run([command, *map(str, words)])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call
+
+
+def test_a_search_ends_in_a_ranking_and_goes_on_where_it_was(search, tmp_path, monkeypatch):
+    code, _, messages = search(*SMALL, "--seed", "0", "--out", "found")
+    assert code == 0, messages
+    folder = tmp_path / "found"
+    assert {"config.toml", "ranking.nc", "ranking.png", "trials"} <= {place.name for place in folder.iterdir()}
+    first = read_records(folder / "trials").table
+    assert first.num_rows == 2 * 2 * 2 * 2  # data sets, sizes, noises, times
+    assert first["error"].null_count == first.num_rows
+    ranking = load_curves(folder / "ranking.nc")
+    assert list(ranking["split"].values) == ["selection", "held_out"]
+    assert np.all(np.isfinite(ranking["kendall"]))
+    kept = tomllib.loads((folder / "config.toml").read_text())
+    assert kept["space"]["n"] == [12, 16]
+
+    rows = trial_module._rows
+
+    def measured(trials):
+        raise AssertionError("measured again")
+
+    # Ranking again takes long and is tested above.
+    monkeypatch.setattr(search_run, "_rank", lambda *given: [])
+    monkeypatch.setattr(trial_module, "_rows", measured)
+    code, output, _ = search(*[word for word in SMALL if word != "--quiet"], "--seed", "0", "--out", "found")
+    assert code == 0
+    assert "16 of 16 trials are recorded already" in output
+    assert "0 trials measured" in output
+    monkeypatch.setattr(trial_module, "_rows", rows)
+    code, _, messages = search(*SMALL, "--seed", "1", "--out", "found")
+    assert code == 2
+    assert "is of a search with another [space]" in messages
+    code, _, messages = search(*SMALL, "--seed", "1", "--out", "found", "--overwrite")
+    assert code == 0, messages
+    both = read_records(folder / "trials").table
+    assert both.num_rows == 2 * first.num_rows
+    assert set(first["fingerprint"].to_pylist()) < set(both["fingerprint"].to_pylist())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "digit"], "--data: data is 'digit', which is not known (did you mean 'digits'?)"),
+        (["--activation", "rellu"], "--activation: activation is 'rellu', which is not known (did you mean 'relu'?)"),
+        (["--ridge", "a"], "--ridge: ridge is ['a']; it must be numbers"),
+        (["--ridge", "0.1,1,log"], "--ridge: ridge is a range, and a grid needs values"),
+        (["--n-train", "500"], "--n-train: n is 500, and wine has 178 inputs"),
+        (["--kind", "sobol"], "--kind: kind is 'sobol' and needs a count of trials"),
+        (["--time", "1,2,log", "--infinity", "--kind", "sobol", "--count", "4"], "--infinity: infinity is true"),
+        (["--gap", "error"], "--gap: gap is 'error', which is not known (did you mean 'error_gap_mean'?)"),
+        (["--held-out", "iris"], "--held-out: held_out is 'iris', which is none of the data sets"),
+        (["--samples", "5"], "--samples: samples is 5; it must be even"),
+        (["--workers", "2", "--slurm-jobs", "2"], "workers and slurm are given; trials are measured in one place"),
+        (["--image-file", "none"], "--image-file: image_file: none does not exist"),
+        (["--data", "csv"], "--data: data is 'csv', which needs the option(s) path, target"),
+    ],
+)
+def test_mistakes_are_told_at_once(search, tmp_path, words, message):
+    code, _, messages = search(*words)
+    assert code == 2
+    assert message in " ".join(messages.split())
+    assert not any(tmp_path.iterdir())
+
+
+def test_measures_are_listed(search):
+    code, output, _ = search(command="measures")
+    assert code == 0
+    assert all(f"{name} " in output for name in MEASURES)
+    assert f"{len(MEASURES)} measures" in output
+    code, output, _ = search("--json", command="measures")
+    listed = json.loads(output)
+    assert [entry["name"] for entry in listed] == list(MEASURES)
+    assert listed[0]["formula"] == next(iter(MEASURES.values())).formula
+    assert {"symbol", "unit", "needs", "direction", "source"} <= set(listed[0])
