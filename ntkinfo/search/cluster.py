@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any, cast
 
 from dask import config
@@ -134,8 +135,12 @@ class _IgnoreInterrupts(WorkerPlugin):
 
 
 @contextmanager
-def connected(settings: ClusterSettings) -> Iterator[Pool]:
+def connected(settings: ClusterSettings, folder: Path) -> Iterator[Pool]:
     """The workers that the settings describe, for the length of a block.
+
+    Args:
+        settings: where they are.
+        folder: in whose folder `jobs` the jobs of SLURM leave their logs.
 
     Raises:
         ConnectionError: no scheduler at the address.
@@ -149,7 +154,7 @@ def connected(settings: ClusterSettings) -> Iterator[Pool]:
                 stack.enter_context(_client(settings.scheduler)), f"the scheduler {settings.scheduler}", False, False
             )
         elif settings.slurm is not None:
-            cluster = stack.enter_context(_slurm(settings.slurm))
+            cluster = stack.enter_context(_slurm(settings.slurm, folder / "jobs"))
             yield Pool(stack.enter_context(_client(cluster)), "the scheduler of the SLURM jobs", False, True)
         else:
             cluster = stack.enter_context(_local(settings))
@@ -231,7 +236,7 @@ def _end(cluster: LocalCluster) -> None:
 
 
 @contextmanager
-def _slurm(settings: SlurmSettings) -> Iterator[Any]:
+def _slurm(settings: SlurmSettings, logs: Path) -> Iterator[Any]:
     try:
         from dask_jobqueue import SLURMCluster  # pyright: ignore[reportMissingImports] - an extra
     except ModuleNotFoundError as error:
@@ -250,6 +255,7 @@ def _slurm(settings: SlurmSettings) -> Iterator[Any]:
         job_script_prologue=[*(f"export {name}={value}" for name, value in _THREADS.items()), *settings.prologue],
         scheduler_options={"dashboard": False, "dashboard_address": f"{_LOOPBACK}:0", "allowed_failures": 0},
         worker_extra_args=["--no-dashboard"],
+        log_directory=str(logs),
     )
     with cluster:
         cluster.scale(jobs=settings.jobs)

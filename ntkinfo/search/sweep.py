@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ntkinfo.core import checks
@@ -220,7 +221,7 @@ def _rows(
         yield from _here(run, groups, measure)
         return
     packed(measure, groups[0].trials[:1])  # what cannot be sent is found out before any process starts
-    with _connected(cluster) as pool:
+    with _connected(cluster, run.records.folder) as pool:
         driver = _Driver(pool, Queue(groups, settings.batch_seconds), measure, run)
         try:
             yield from driver.rows()
@@ -229,10 +230,10 @@ def _rows(
             raise
 
 
-def _connected(cluster: ClusterSettings) -> AbstractContextManager[PoolLike]:
+def _connected(cluster: ClusterSettings, folder: Path) -> AbstractContextManager[PoolLike]:
     from ntkinfo.search.cluster import connected
 
-    return connected(cluster)
+    return connected(cluster, folder)
 
 
 def _here(run: _Run, groups: Sequence[_Missing], measure: Measure) -> Iterator[Mapping[str, Any]]:

@@ -133,7 +133,7 @@ class FakePool:
         from contextlib import contextmanager
 
         @contextmanager
-        def connect(settings):
+        def connect(settings, folder):
             pool = cls(workers, **options)
             if pools is not None:
                 pools.append(pool)
