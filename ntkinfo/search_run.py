@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from rich.console import Console
 from rich.markup import escape
 
@@ -55,7 +54,7 @@ def _run(config: SearchConfig, switches: Switches, messages: Console, output: Co
     with ConsoleProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
         made = _planned(config, trials, folder, output, track)
         with ResultsFolder(folder) as results:
-            results.write({"config.toml": lambda place: place.write_text(dump_config(config), encoding="utf-8")})
+            results.write({"config.toml": lambda place: _write(place, dump_config(config))})
         try:
             settings = sweep_settings(config)
             result = sweep(made.groups, measure_trials, folder / RECORDS, cluster(config), settings, progress=track)
@@ -114,6 +113,10 @@ def _refuse_to_mix(folder: Path, config: SearchConfig, switches: Switches) -> No
         )
 
 
+def _write(place: Path, text: str) -> None:
+    place.write_text(text, encoding="utf-8")
+
+
 def _tell(output: Console, result: SweepResult) -> None:
     """How the sweep went."""
     text = f"{result.measured:,} trials measured in {result.seconds:.0f} s"
@@ -125,9 +128,8 @@ def _tell(output: Console, result: SweepResult) -> None:
 
 def _rank(config: SearchConfig, trials: Sequence[Trial], folder: Path, output: Console, track: Track) -> list[Path]:
     """Rank the measures on this search's trials and write what came out."""
-    good = read_records(folder / RECORDS).good
-    wanted = pa.array([trial.fingerprint for trial in trials])
-    rows = good.filter(pc.is_in(good["fingerprint"], value_set=wanted))
+    good, wanted = read_records(folder / RECORDS).good, {trial.fingerprint for trial in trials}
+    rows = good.filter(pa.array([key in wanted for key in good["fingerprint"].to_pylist()], pa.bool_()))
     table, settings = ranked(rows, config)
     found = rank(table, settings, track)
     show(output, found)

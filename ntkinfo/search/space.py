@@ -141,7 +141,8 @@ class Space:
         if name == "data":
             return  # a data set alone may lack its files; whole trials are checked when they are made
         for value in values:
-            Trial(**{name: value})
+            given: dict[str, Any] = {name: value}
+            Trial(**given)
 
     def trials(self) -> tuple[Trial, ...]:
         """All the trials, each once.
@@ -174,7 +175,8 @@ class Space:
             from scipy.stats import qmc
 
             exponent = (self.count - 1).bit_length()
-            points = qmc.Sobol(dims, scramble=True, seed=self.seed).random_base2(exponent)[: self.count]
+            sobol: Any = qmc.Sobol  # `seed` is `rng` from scipy 1.15 on, which takes either
+            points = sobol(dims, scramble=True, seed=self.seed).random_base2(exponent)[: self.count]
         return points[:, : len(self.axes)]
 
 

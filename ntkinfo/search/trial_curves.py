@@ -82,7 +82,7 @@ def _training_set(side: OutputLaw) -> Values:
     for part, mean, _ in side.chunks():
         each = relative_entropy_per_input(mean, side.log_variance_at(part), side.initial_variance)
         bounds.append(to_numpy(each).mean(axis=1))
-    labels = to_numpy(information_labels_per_input(side, LabelModel()).value).mean(axis=1)
+    labels = np.asarray(information_labels_per_input(side, LabelModel()).value).mean(axis=1)
     return {"information_training_set": np.concatenate(bounds), "information_training_set_labels": labels}
 
 

@@ -81,7 +81,7 @@ def _clean(data: str, n: int, seed: int, n_test: int, files: tuple[tuple[str, An
 def _teacher(n: int, n_test: int, seed: int) -> Dataset:
     """Standard normal inputs, targets from a Gaussian process of smooth odd functions, their signs as classes."""
     inputs = splits.generator(seed, _INPUTS).standard_normal((n + n_test, TEACHER_FEATURES))
-    drawn = synthetic.teacher_gp(odd_squared_exponential, inputs[:n], inputs[n:], seed=seed)
+    drawn = synthetic.teacher_gp(odd_squared_exponential(inputs), inputs[:n], inputs[n:], seed=seed)
     return replace(
         drawn,
         labels_train=_signs(drawn.y_train),

@@ -45,7 +45,7 @@ class OutputLaw(ABC):
         other = copy.copy(self)
         other._distribution = distribution
         for name in _OF_TARGETS:
-            other.__dict__.pop(name, None)
+            vars(other).pop(name, None)
         return other
 
     @property
