@@ -9,7 +9,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
@@ -64,11 +64,12 @@ COMMANDS = (
         Config,
         "ntkinfo.runs",
         "run_curves",
-        """Compute information curves over training time and write curves.nc, a figure and config.toml into a folder.
+        """Compute information curves over training time.
 
-Without arguments: the handwritten digits, one-hot targets, three hidden erf layers, 200 times over eight
-decades and infinity. Results that are already in the folder are kept unless --overwrite is given. Ctrl-C
-writes what is finished. With --certify the exit code is 3 where values disagree with their second route.
+Writes curves.nc, a figure and config.toml into a folder. Without arguments: the handwritten digits, one-hot targets,
+three hidden erf layers, 200 times over eight decades and infinity. Results that are already in the folder are kept
+unless --overwrite is given. Ctrl-C writes what is finished. With --certify the exit code is 3 where values disagree
+with their second route.
 """,
     ),
     ConfiguredCommand(
@@ -76,11 +77,12 @@ writes what is finished. With --certify the exit code is 3 where values disagree
         CompareConfig,
         "ntkinfo.compare_run",
         "run_compare",
-        """Train networks of several widths, compare them with the law of infinite width, and say where they agree.
+        """Compare trained networks of several widths with the theory.
 
-Without arguments: the handwritten digits and erf networks of five widths. Means, variances, shape and informations
-of the members stand beside the law and beside what chance alone does; exponents in the width beside their prediction.
-Writes compare.nc, a figure and config.toml into a folder. A run that was killed goes on where it was.
+Trains them and says where they agree with the law of infinite width, where not and why. Without arguments: the
+handwritten digits and erf networks of five widths. Means, variances, shape and informations of the members stand
+beside the law and beside what chance alone does; exponents in the width beside their prediction. Writes compare.nc, a
+figure and config.toml into a folder. A run that was killed goes on where it was.
 """,
     ),
     ConfiguredCommand(
@@ -88,11 +90,11 @@ Writes compare.nc, a figure and config.toml into a folder. A run that was killed
         BottleneckConfig,
         "ntkinfo.bottleneck_run",
         "run_bottleneck",
-        """Compute the information bottleneck curve of a law from a file or of a built-in one, with certificates.
+        """Compute the information bottleneck curve of a law.
 
-Every point has a bound on how far it can be from the best; the curve lies between an achievable and a certified
-bound. Writes the curve, a figure and config.toml into a folder. The exit code is 3 where the accuracy that was asked
-for could not be certified.
+The law is built in or from a file. Every point has a bound on how far it can be from the best; the curve lies between
+an achievable and a certified bound. Writes the curve, a figure and config.toml into a folder. The exit code is 3 where
+the accuracy that was asked for could not be certified.
 """,
     ),
     ConfiguredCommand(
@@ -100,7 +102,7 @@ for could not be certified.
         SearchConfig,
         "ntkinfo.search_run",
         "run_search",
-        """Measure many trials and rank the measures by how well they predict generalisation.
+        """Measure many trials and rank what predicts generalisation.
 
 Without arguments: 384 trials of small networks on three bundled data sets, within a minute. Prints a plan, records
 every trial as it is done, and ranks the measures at the end: chosen on some data sets, confirmed on others. The same
@@ -153,6 +155,7 @@ def _application(problems: Sequence[Problem]) -> App:
     app.command(data, help_epilogue="")
     app.command(measures, help_epilogue="")
     app.command(doctor, help_epilogue="")
+    app.command(completion, help_epilogue="")
     return app
 
 
@@ -209,10 +212,10 @@ def rank(
     traceback: Switch = False,
     report: Switch = False,
 ) -> int:
-    """Rank the measures of recorded trials by how well they predict generalisation.
+    """Rank the measures of recorded trials.
 
-    Prints a table and what it shows in sentences, and writes ranking.nc and a figure. What is not given is as in the
-    configuration of the search; where there is none, nothing is held out.
+    By how well they predict generalisation. Prints a table and what it shows in sentences, and writes ranking.nc and a
+    figure. What is not given is as in the configuration of the search; where there is none, nothing is held out.
 
     Parameters
     ----------
@@ -252,8 +255,10 @@ def rank(
     return run_rank(places, chosen, Switches(overwrite, quiet, traceback, report))
 
 
-def report_page(folder: str, /, *, page: str | None = None, bits: bool = False) -> int:
-    """Write one HTML page of all results in a folder; it opens from disk and needs no network.
+def report_page(folder: str, /, *, page: str | None = None, bits: bool | None = None) -> int:
+    """Write one HTML page of all results in a folder.
+
+    It opens from disk and needs no network.
 
     Parameters
     ----------
@@ -262,7 +267,7 @@ def report_page(folder: str, /, *, page: str | None = None, bits: bool = False) 
     page
         File of the page [default: report.html in the folder].
     bits
-        Show bits instead of nats.
+        Show bits or nats, whatever the run showed.
     """
     from ntkinfo.report.page import write_page
 
@@ -309,7 +314,7 @@ def data(name: str | None = None, /) -> int:
 
 
 def measures(*, json: bool = False) -> int:
-    """List the generalisation measures: what each is, what it needs, and which values are good.
+    """List the generalisation measures and what each needs.
 
     Parameters
     ----------
@@ -326,7 +331,10 @@ def measures(*, json: bool = False) -> int:
 
 
 def doctor() -> int:
-    """Print versions, devices, memory and what works; exit with 1 if anything failed."""
+    """Print versions, devices, memory and what works.
+
+    The exit code is 1 if anything failed.
+    """
     from ntkinfo.doctor import examine
 
     table = _table("", "", "")
@@ -338,6 +346,21 @@ def doctor() -> int:
         table.add_row(finding.name, state, escape(finding.text))
     Console().print(table)
     return int(any(finding.state == "failed" for finding in findings))
+
+
+def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
+    """Print what lets a shell complete commands and flags.
+
+    For bash put `eval "$(ntkinfo completion bash)"` into ~/.bashrc; for zsh write the output to a file `_ntkinfo` in a
+    folder of $fpath; for fish to ~/.config/fish/completions/ntkinfo.fish.
+
+    Parameters
+    ----------
+    shell
+        Whose words are to be completed.
+    """
+    print(_application([]).generate_completion(prog_name="ntkinfo", shell=shell))
+    return 0
 
 
 def _table(*headings: str) -> Table:

@@ -100,9 +100,9 @@ def _write_page(config: Any, code: int, output: Console) -> None:
     from ntkinfo.report.page_folder import holds_results
 
     folder = Path(config.output.folder)
-    if code == INTERRUPTED and not holds_results(folder):
+    if code in (INTERRUPTED, FAILED) and not holds_results(folder):
         return
-    page = write_page(folder, bits=getattr(config.output, "bits", False))
+    page = write_page(folder)
     output.print(f"{page.name} in {escape(str(page.parent))}", soft_wrap=True)
 
 

@@ -91,7 +91,7 @@ def _scores(axes: Axes, comparison: xr.Dataset, family: str, title: str, limit: 
         axes.set_ylim(bottom=0)
     axes.set_title(title)
     axes.set_ylabel("largest deviation (standard errors)")
-    times.dress(axes, "training time")
+    times.dress(axes, "training time (1)")
 
 
 def _mean(axes: Axes, comparison: xr.Dataset) -> None:
@@ -115,8 +115,8 @@ def _drift(axes: Axes, comparison: xr.Dataset) -> None:
             axes.axhline(float(level), color=colour, linestyle=(0, (4, 2)), linewidth=0.7)
     dress_log_axis(axes)
     axes.set_title("Tangent kernel")
-    axes.set_ylabel("relative change (dashed: start off limit)")
-    times.dress(axes, "training time")
+    axes.set_ylabel("relative change (1); dashed: start off limit")
+    times.dress(axes, "training time (1)")
 
 
 def _information(axes: Axes, comparison: xr.Dataset) -> None:
@@ -133,7 +133,7 @@ def _information(axes: Axes, comparison: xr.Dataset) -> None:
         times.ends(axes, row, colour, face=colour)
     axes.set_title("Output and input: $\\mathbf{I(Z;X)}$")
     axes.set_ylabel("information (nat), test; black: law")
-    times.dress(axes, "training time")
+    times.dress(axes, "training time (1)")
 
 
 def _divergence(axes: Axes, comparison: xr.Dataset) -> None:
@@ -141,7 +141,7 @@ def _divergence(axes: Axes, comparison: xr.Dataset) -> None:
     times = _lines(axes, comparison, averaged)
     axes.set_title("Divergence from the law")
     axes.set_ylabel("KL less chance (nat an input), test")
-    times.dress(axes, "training time")
+    times.dress(axes, "training time (1)")
 
 
 def _scaling(axes: Axes, comparison: xr.Dataset) -> None:
@@ -175,14 +175,14 @@ def _scaling(axes: Axes, comparison: xr.Dataset) -> None:
     lowest, highest = axes.get_ylim()
     axes.set_ylim(lowest * (lowest / highest) ** 0.55, highest)
     axes.set_title("Discrepancies by width")
-    axes.set_ylabel("size")
+    axes.set_ylabel("size (1; KL: nat)")
 
 
 def _dress_widths(axes: Axes, widths: np.ndarray) -> None:
     axes.xaxis.set_major_locator(FixedLocator([float(width) for width in widths]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticklabels([str(int(width)) for width in widths])
-    axes.set_xlabel("width")
+    axes.set_xlabel("width (units)")
 
 
 def _legend(figure: Figure, comparison: xr.Dataset) -> None:

@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter
 from ntkinfo.information.plane import Frontier
 from ntkinfo.information.plane_records import PlaneTrajectory
 from ntkinfo.report.plane_series import Plane, PlaneLine, plane
-from ntkinfo.report.series import COLOURS, NAMES, Panel, Series, panels, series, several_depths, unit
+from ntkinfo.report.series import COLOURS, NAMES, Panel, Series, axis_label, panels, series, several_depths, unit
 from ntkinfo.report.style import DOTS, SPLIT_STYLES, WIDTH, TimeAxis, dress_log_axis, styled
 
 _COLUMNS = 3
@@ -96,7 +96,7 @@ def _draw(curves: xr.Dataset, drawn: Sequence[Panel], bits: bool) -> Figure:
         marks |= _draw_panel(axes, list(series(curves, panel, bits)), panel, times)
         letter = f"{string.ascii_lowercase[index]}   " if len(drawn) > 1 else ""
         axes.set_title(letter + panel.title, pad=13 if axes.get_legend() else 4)
-        times.dress(axes, label="training time" if index + columns >= len(drawn) else "")
+        times.dress(axes, label="training time (1)" if index + columns >= len(drawn) else "")
     _figure_legend(figure, grid, len(drawn), _legend_entries(curves, marks))
     return figure
 
@@ -110,12 +110,11 @@ def _draw_panel(axes: Axes, lines: Sequence[Series], panel: Panel, times: TimeAx
     for line in lines:
         marks |= _draw_curve(axes, line, times)
     units = {line.name: unit(line.curves[line.name], line.bits) for line in lines}
-    shared = next(iter(units.values())) if len(set(units.values())) == 1 else ""
-    axes.set_ylabel(f"{panel.axis} ({shared})" if shared else panel.axis)
+    axes.set_ylabel(axis_label(panel, units))
     handles: dict[str, Line2D] = {}
     for line in lines:
         style = "-" if len(panel.quantities) > 1 else SPLIT_STYLES.get(line.split or "train", "-")
-        text = line.label if shared or not units[line.name] else f"{line.label} ({units[line.name]})"
+        text = line.label if len(set(units.values())) == 1 else f"{line.label} ({units[line.name] or '1'})"
         handles.setdefault(text, Line2D([], [], color=line.colour, linestyle=style, label=text))
     if len(handles) > 1 and lines[0].depth is None:
         style = {
@@ -214,7 +213,7 @@ def _draw_gaps(axes: Axes, lines: Sequence[PlaneLine]) -> None:
         times.line(axes, line.gap, color=line.colour)
         times.ends(axes, line.gap, line.colour, face=line.colour)
     axes.axhline(0, color="black", linewidth=1.0)
-    TimeAxis(lines[0].times).dress(axes, "training time")
+    TimeAxis(lines[0].times).dress(axes, "training time (1)")
 
 
 def _legend_entries(curves: xr.Dataset, marks: set[str]) -> list[Line2D | Patch]:

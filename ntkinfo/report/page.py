@@ -63,12 +63,12 @@ _FACTS = {
 }
 
 
-def write_page(folder: str | Path, bits: bool = False, path: str | Path | None = None) -> Path:
+def write_page(folder: str | Path, bits: bool | None = None, path: str | Path | None = None) -> Path:
     """Write the report page of a folder of results.
 
     Args:
         folder: that commands wrote into; any of curves.nc, compare.nc, bottleneck.nc and ranking.nc.
-        bits: show bits instead of nats.
+        bits: show bits instead of nats; None for what each run was asked to show.
         path: of the page; `report.html` in the folder if None.
 
     Returns:
@@ -94,9 +94,11 @@ def write_page(folder: str | Path, bits: bool = False, path: str | Path | None =
     return target
 
 
-def page_text(results: Results, bits: bool = False) -> str:
+def page_text(results: Results, bits: bool | None = None) -> str:
     """The page as text; the same results give the same page."""
-    sections = [section for name, found in results.found.items() for section in _SECTIONS[name](found, bits)]
+    sections: list[tuple[str, str, Html]] = []
+    for name, found in results.found.items():
+        sections += _SECTIONS[name](found, _in_bits(found) if bits is None else bits)
     sections += list(_provenance(results.found))
     titles = [_TITLES[name] for name in results.found]
     heading = f"{', '.join([titles[0], *(title[0].lower() + title[1:] for title in titles[1:])])}: {_subject(results)}"
@@ -110,6 +112,12 @@ def page_text(results: Results, bits: bool = False) -> str:
         element("script", Html(script)),
     )
     return f'<!DOCTYPE html>\n<html lang="en">{_head(heading, script)}{body}</html>\n'
+
+
+def _in_bits(found: xr.Dataset) -> bool:
+    """Whether the run that made the results showed bits."""
+    output = tomllib.loads(str(found.attrs.get("configuration", ""))).get("output", {})
+    return bool(output.get("bits", False))
 
 
 def _head(title: str, script: str) -> Html:

@@ -92,7 +92,7 @@ def _over_time(found: xr.Dataset, bits: bool) -> Iterator[Chart]:
         rules = [(float(level), number) for number, level in enumerate(limits)]
         identifier = f"comparison-{name.replace(' ', '-')}"
         unit = "largest deviation (standard errors)"
-        yield Chart(identifier, title, "training time", unit, times, axis, _by_width(found, rows), rules=rules)
+        yield Chart(identifier, title, "training time (1)", unit, times, axis, _by_width(found, rows), rules=rules)
     if "kernel_drift" in found:
         rows = found["kernel_drift"].transpose("width", "time").values
         rows = np.where(found["time"].values > 0, rows, np.nan)  # at the start there is rounding only
@@ -100,7 +100,7 @@ def _over_time(found: xr.Dataset, bits: bool) -> Iterator[Chart]:
         yield Chart(
             "comparison-drift",
             "Tangent kernel",
-            "training time",
+            "training time (1)",
             "relative change from the start (1)",
             times,
             log_axis(rows),
@@ -121,7 +121,7 @@ def _information(found: xr.Dataset, bits: bool) -> Chart:
     return Chart(
         "comparison-information",
         "Output and input: I(Z;X)",
-        "training time",
+        "training time (1)",
         f"information, test inputs ({unit})",
         time_axis(found["time"].values),
         linear_axis(rows + spread, rows - spread, law),
@@ -134,7 +134,7 @@ def _divergence(found: xr.Dataset) -> Chart:
     return Chart(
         "comparison-divergence",
         "Divergence from the law",
-        "training time",
+        "training time (1)",
         "KL less chance, a test input (nat)",
         time_axis(found["time"].values),
         linear_axis(rows),
@@ -159,8 +159,8 @@ def _widths(found: xr.Dataset) -> Iterator[Html]:
     chart = Chart(
         "comparison-widths",
         "Size by width",
-        "width",
-        "size (KL in nat; others relative)",
+        "width (units)",
+        "size (1; KL: nat)",
         replace(across, ticks=ticks),
         log_axis(*(line.y for line in lines)),
         lines,

@@ -15,7 +15,7 @@ from ntkinfo.report.page_axes import linear_axis, log_axis, time_axis
 from ntkinfo.report.page_chart import Chart, Line, charts_html, number_text
 from ntkinfo.report.page_html import Html, element, joined, terminal_table, without_tex
 from ntkinfo.report.page_steps import Steps
-from ntkinfo.report.series import COLOURS, Panel, Series, panels, series, several_depths, unit
+from ntkinfo.report.series import COLOURS, Panel, Series, axis_label, panels, series, several_depths, unit
 from ntkinfo.report.summary import summary_table
 
 _MOST_TIMES = 400
@@ -54,7 +54,8 @@ def _summary(curves: xr.Dataset, bits: bool) -> Html:
         one = curves if depth is None else curves.sel(depth=depth)
         caption = "Every quantity at a few times, ± one standard error where it shows"
         caption = caption if depth is None else f"Depth {int(depth)}: {caption[0].lower()}{caption[1:]}"
-        parts.append(terminal_table(summary_table(one, bits, _SUMMARY_TIMES), caption, "Summary"))
+        label = "Summary" if depth is None else f"Summary, depth {int(depth)}"
+        parts.append(terminal_table(summary_table(one, bits, _SUMMARY_TIMES), caption, label))
     return joined(parts)
 
 
@@ -66,8 +67,9 @@ def _certificates(curves: xr.Dataset) -> Iterator[Html]:
     depths = curves["depth"].values if len(texts) > 1 else [None]
     for depth, each in zip(depths, texts, strict=True):
         certificate = Certificate.from_json(each)
-        caption = "Values computed again by another route" + ("" if depth is None else f", depth {int(depth)}")
-        yield terminal_table(certificate_table(certificate), caption, "Certificate")
+        behind = "" if depth is None else f", depth {int(depth)}"
+        caption = f"Values computed again by another route{behind}"
+        yield terminal_table(certificate_table(certificate), caption, f"Certificate{behind}")
         yield element("p", certificate.verdict, class_="verdict")
 
 
@@ -126,7 +128,6 @@ def _panel(curves: xr.Dataset, panel: Panel, name: str, bits: bool) -> Chart:
     rows = [_values(line) for line in found]
     times = curves["time"].values
     units = {line.name: unit(curves[line.name], bits) for line in found}
-    shared = next(iter(units.values())) if len(set(units.values())) == 1 else ""
     seen = list(rows)
     for line, row in zip(found, rows, strict=True):
         bounds = line.interval("_lower", "_upper") if line.depth is None else None
@@ -138,8 +139,8 @@ def _panel(curves: xr.Dataset, panel: Panel, name: str, bits: bool) -> Chart:
     return Chart(
         name,
         without_tex(panel.title),
-        "training time",
-        f"{panel.axis} ({shared or 'units in the legend' if any(units.values()) else '1'})",
+        "training time (1)",
+        axis_label(panel, units),
         time_axis(times),
         log_axis(*rows) if panel.log else linear_axis(*seen),
         [_line(line, row, times, units[line.name]) for line, row in zip(found, rows, strict=True)],
@@ -260,15 +261,15 @@ def _spectrum(curves: xr.Dataset) -> Chart | None:
         )
         for number, (depth, row) in enumerate(zip(depths, rows, strict=True))
     ]
-    axis = log_axis(*rows)
+    kernel = str(array.attrs.get("long_name", "")).partition("(")[2].rstrip(")") or "kernel"
     level = _level(curves, rows)
     return Chart(
         "spectrum",
         "Kernel spectrum",
         "rank of the direction",
-        f"eigenvalue ({str(array.attrs.get('long_name', '')).partition('(')[2].rstrip(')') or 'kernel'})",
+        f"eigenvalue of the {kernel} (1)",
         log_axis(chosen.astype(float)),
-        axis,
+        log_axis(*rows),
         lines if level is None else [*lines, level],
         None
         if level is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -163,6 +163,17 @@ def unit(array: xr.DataArray, bits: bool) -> str:
     if stated in ("", "1"):
         return ""
     return "bit" if bits and stated == "nat" else stated
+
+
+def axis_label(panel: Panel, units: Mapping[str, str]) -> str:
+    """What stands along the axis of a panel: a pure number has the unit 1.
+
+    Args:
+        panel: whose axis it is.
+        units: by quantity, as `unit` gives them.
+    """
+    different = set(units.values())
+    return f"{panel.axis} ({next(iter(different)) or '1' if len(different) == 1 else 'units in the legend'})"
 
 
 def _splits(array: xr.DataArray) -> list[str | None]:

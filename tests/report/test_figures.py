@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -222,3 +223,12 @@ def test_global_settings_and_pyplot_are_left_alone():
     assert dict(mpl.rcParams) == before
     code = "import sys, ntkinfo.report.figures; sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("bits", [False, True])
+def test_every_axis_has_a_unit(bits):
+    for axes in panels(curves_figure(curves(), bits=bits)).values():
+        assert re.search(r"\(.+\)$", axes.get_ylabel()), axes.get_ylabel()
+        assert axes.get_xlabel() in ("", "training time (1)")
+        if axes.get_ylabel().endswith("legend)"):
+            assert all(text.get_text().endswith(")") for text in axes.get_legend().get_texts())

@@ -161,7 +161,8 @@ def test_commands_write_the_page_and_say_where(tmp_path, capsys, monkeypatch):
     assert run(["curves", *FAST, "--out", "results", "--report"]) == 0
     assert "report.html in" in capsys.readouterr().out
     first = (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
-    assert "Bits" not in first
+    assert "loss_mean" in first
+    assert "Kernel spectrum" in first
     assert run(["report", "results", "--bits"]) == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "results" / "report.html")
     assert run(["report", "empty"]) == 2
@@ -169,6 +170,19 @@ def test_commands_write_the_page_and_say_where(tmp_path, capsys, monkeypatch):
     assert run(["curves", *FAST, "--out", "results", "--report"]) == 2  # nothing is replaced, and no page written
     assert run(["bottleneck", "--problem", "gaussian", "--out", "bottle", "--report", "--quiet"]) == 0
     assert "Bottleneck curve" in (tmp_path / "bottle" / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_unit_is_that_of_the_run_unless_another_is_asked_for(tmp_path):
+    asked = curves().assign_attrs(configuration="[output]\nbits = true\n")
+    save_curves(asked, tmp_path / "curves.nc")
+    texts = [write_page(tmp_path, bits).read_text(encoding="utf-8") for bits in (None, True, False)]
+    assert texts[0] == texts[1]
+    assert "information (bit)" in texts[0]
+    assert "information (nat)" not in texts[0]
+    assert "information (nat)" in texts[2]
+    data = [next(json.loads(b) for b in Page(text).blocks if b.startswith('{"steps')) for text in texts[1:]]
+    bit, nat = (float(one["charts"]["panel-4"]["lines"]["0"]["t"][5].split()[0]) for one in data)
+    assert nat / bit == pytest.approx(np.log(2), rel=1e-3)
 
 
 def test_axes_put_values_in_their_places():

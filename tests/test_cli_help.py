@@ -1,0 +1,50 @@
+"""Help that fits a screen, and completion for every shell."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+
+import pytest
+
+from ntkinfo.cli import COMMANDS, run
+
+NAMES = ("bottleneck", "compare", "completion", "curves", "data", "doctor", "measures", "rank", "report", "search")
+
+
+def test_help_fits_a_screen(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["--help"]) == 0
+    lines = capsys.readouterr().out.rstrip("\n").split("\n")
+    assert len(lines) < 24
+    assert max(map(len, lines)) <= 80
+    rows = [line.split()[1] for line in lines if line.startswith("│ ") and not line.startswith("│  ")]
+    assert tuple(rows[: len(NAMES)]) == NAMES
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_command_and_flag(shell, capsys, tmp_path):
+    assert run(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    assert all(name in script for name in NAMES)
+    assert all(flag in script for flag in ("--ridge", "ridge"))
+    assert len(COMMANDS) >= 4
+    if shutil.which(shell):
+        (tmp_path / "script").write_text(script)
+        assert subprocess.run([shell, "-n", str(tmp_path / "script")], capture_output=True).stderr == b""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_bash_completes_a_command_and_a_flag(capsys, tmp_path):
+    assert run(["completion", "bash"]) == 0
+    script = tmp_path / "script"
+    script.write_text(capsys.readouterr().out)
+    line = f'source {script}; COMP_WORDS=({{}}); COMP_CWORD={{}}; _ntkinfo; echo "${{{{COMPREPLY[@]}}}}"'
+    for words, found in (("ntkinfo cur", "curves"), ("ntkinfo curves --ridg", "--ridge")):
+        given = line.format(words, len(words.split()) - 1)
+        assert subprocess.run(["bash", "-c", given], capture_output=True, text=True).stdout.split() == [found]
+
+
+def test_an_unknown_shell_is_refused(capsys):
+    assert run(["completion", "tcsh"]) == 2
+    assert "tcsh" in capsys.readouterr().err
