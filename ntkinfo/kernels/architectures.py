@@ -87,7 +87,7 @@ class StaxNetwork(Network):
 
     Kernels are those of `kernel_fn`. With `stax.Relu` and its relatives the NTK of an input with itself then keeps only
     half of the digits (2e-8 relative): take `ntkinfo`'s activations' `.layer()` in the triple where that matters. Fails
-    when the triple is random (dropout) or masks its inputs.
+    when the triple masks its inputs.
 
     Args:
         init_fn: makes the parameters of a finite network.
@@ -98,7 +98,7 @@ class StaxNetwork(Network):
 
     Raises:
         TypeError: one of the three is not a function.
-        ValueError: an empty input shape.
+        ValueError: an empty input shape; a triple with dropout, whose outputs are random beyond its parameters.
     """
 
     init_fn: Callable
@@ -111,6 +111,11 @@ class StaxNetwork(Network):
         for key in ("init_fn", "apply_fn", "kernel_fn"):
             if not callable(getattr(self, key)):
                 raise TypeError(f"{key} is {getattr(self, key)!r}; it must be a function, as stax.serial returns it")
+        if getattr(self.kernel_fn, "input_req", {}).get("use_dropout", False):
+            raise ValueError(
+                f"{self.name} holds dropout, so that its outputs are random even for given parameters, and the law of "
+                "an ensemble does not describe them; leave the dropout layers out"
+            )
         shape = tuple(self.input_shape)
         if not shape:
             raise ValueError("input_shape is (); give the shape of one input, such as (784,) or (28, 28, 1)")

@@ -319,6 +319,11 @@ def test_stax_network_refuses_another_width():
         (lambda: NumericalActivation("f", lambda x: 1 / x), ValueError, "NaN or infinite"),
         (lambda: NumericalActivation("f", jnp.tanh, degree=2000), ValueError, "at most 1000"),
         (lambda: StaxNetwork(*stax.Erf(), "mine", ()), ValueError, "input_shape is"),
+        (
+            lambda: StaxNetwork(*stax.serial(stax.Dense(4), stax.Dropout(0.5)), "mine", (5,)),
+            ValueError,
+            "holds dropout",
+        ),
         (lambda: FullyConnected().layers(width=0), ValueError, "width is 0"),
     ],
 )
