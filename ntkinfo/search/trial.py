@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
+import xarray as xr
 
 from ntkinfo.core.arrays import float64
 from ntkinfo.generalization.evaluation import measure_values, row_of
@@ -21,6 +21,7 @@ from ntkinfo.generalization.views import MeasureSettings
 from ntkinfo.search.trial_curves import trial_curves
 from ntkinfo.search.trial_data import noisy_data
 from ntkinfo.search.trial_description import AXES, MEASURE_VERSION, Outcome, Trial, TrialOptions, Value
+from ntkinfo.search.trial_finite import KEYS, Truth, finite_rows
 from ntkinfo.search.trial_models import FAMILIES_HERE, Family
 from ntkinfo.training.discrete import GradientDescent, HeavyBall
 from ntkinfo.training.output_distribution import OutputDistribution, output_distribution
@@ -32,7 +33,6 @@ __all__ = [
     "Outcome",
     "Trial",
     "TrialOptions",
-    "TrueGeneralisation",
     "measure_names",
     "measure_trials",
 ]
@@ -142,41 +142,19 @@ def _rows_of_targets(trials: Sequence[Trial], law: OutputDistribution, family: F
     rows: list[dict[str, Value]] = []
     for trial in trials:
         index = int(np.searchsorted(law.times, trial.time))
-        truth = TrueGeneralisation.from_curves(curves, index)
         extra = {"n_test": len(law.data.x_test), "outputs": law.n_outputs}
-        rows.append({**row_of(values, 0, index), **truth.row(), **extra, **trial.settings})
+        rows.append({**row_of(values, 0, index), **_truth(curves, index).row(), **extra, **trial.settings})
+    if first.options.finite_width:
+        for row, more in zip(rows, finite_rows(trials, law.data, float(law.eigenvalues[-1])), strict=True):
+            row.update(more)
     return rows
 
 
-@dataclass(frozen=True)
-class TrueGeneralisation:
-    """Losses ½|f − y|² and classification errors of the ensemble's mean and, expected, of one member (Gibbs).
-
-    Args:
-        train: "loss_mean", "loss_member", "error_mean", "error_member" on the training inputs and their noisy targets;
-            errors are NaN without classes.
-        test: the same on the test inputs and their clean targets.
-    """
-
-    train: dict[str, float]
-    test: dict[str, float]
-
-    @classmethod
-    def from_curves(cls, curves, index: int) -> TrueGeneralisation:
-        """Read them off at one time."""
-        names = {"loss_mean": "loss_mean", "loss_member": "loss_gibbs"}
-        names |= {name: name for name in ("error_mean", "error_member")}
-        train, test = (
-            {key: float(curves[name].values[index, k]) if name in curves else math.nan for key, name in names.items()}
-            for k in (0, 1)
-        )
-        return cls(train, test)
-
-    def row(self) -> dict[str, Value]:
-        """Flat: `train_error_mean`, `test_error_mean`, `error_gap_mean` = test − train, and so on."""
-        found: dict[str, Value] = {}
-        for key in self.test:
-            kind, whose = key.split("_")
-            found[f"train_{key}"], found[f"test_{key}"] = self.train[key], self.test[key]
-            found[f"{kind}_gap_{whose}"] = self.test[key] - self.train[key]
-        return found
+def _truth(curves: xr.Dataset, index: int) -> Truth:
+    """Read losses and errors off the curves at one time."""
+    names = dict(zip(KEYS, ("loss_mean", "loss_gibbs", "error_mean", "error_member"), strict=True))
+    train, test = (
+        {key: float(curves[name].values[index, k]) if name in curves else math.nan for key, name in names.items()}
+        for k in (0, 1)
+    )
+    return Truth(train, test)

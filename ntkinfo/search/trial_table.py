@@ -15,12 +15,14 @@ from ntkinfo.search.environments import TrialTable
 from ntkinfo.search.trial_description import AXES
 
 GAPS = tuple(
-    name
+    prefix + name
+    for prefix in ("", "finite_")
     for kind in ("error", "loss")
     for whose in ("mean", "member")
     for name in (f"{kind}_gap_{whose}", f"test_{kind}_{whose}")
 )
-"""What a ranking may be about: gaps test − train, and what is found on the test inputs alone."""
+"""What a ranking may be about: gaps test − train and what is found on the test inputs alone, of the law or of trained
+networks (`finite_`)."""
 
 _ERROR = "error"  # column of the records that says what went wrong
 
@@ -55,6 +57,9 @@ def trial_table(rows: pa.Table, gap: str = "error_gap_mean", measures: Iterable[
     checks.choice("gap", gap, GAPS)
     if _ERROR in rows.column_names:
         rows = rows.filter(rows[_ERROR].is_null())
+    if gap in rows.column_names and gap.startswith("finite_"):
+        # Times that no number of steps reaches have none.
+        rows = rows.filter(pa.array(np.isfinite(_numbers(rows, gap)), pa.bool_()))
     if rows.num_rows == 0 or gap not in rows.column_names:
         raise ValueError(f"the records hold {rows.num_rows} trials without an error, and none with the column {gap!r}")
     known = measure_columns()

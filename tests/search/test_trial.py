@@ -277,6 +277,34 @@ def test_measures_of_a_trial_are_those_of_the_registry():
     }
 
 
+@pytest.mark.slow
+def test_trained_networks_beside_the_law():
+    options = TrialOptions(n_test=30, finite_width=64, finite_members=4, finite_steps=300)
+    times = (0.05, 0.5, math.inf)
+    some = [Trial(data="wine", n=12, depth=1, noise=0.3, ridge=0.1, time=time, options=options) for time in times]
+    rows = by_fingerprint(some)
+    family = FAMILIES_HERE.of(some[0])
+    data = noisy_data(family.data, 0.3, 0)
+    largest = np.linalg.eigvalsh(family.blocks(1).train.ntk)[-1]
+    procedure = ni.GradientDescent(ridge=0.1, step_size=0.5 / (float(largest) + 0.1))
+    network = ni.FullyConnected(depth=1, activation="erf", w_std=1.5, b_std=0.1)
+    trained = ni.train_ensemble(
+        network, data, np.array(times[:2]), procedure=procedure, width=64,
+        settings=ni.EnsembleSettings(members=4, seed=0), progress=silent,
+    )  # fmt: skip
+    for k in (0, 1):
+        row, outputs = rows[some[k].fingerprint], trained.test[k]
+        wrong = [np.mean(np.argmax(one, axis=1) != data.labels_test) for one in outputs]
+        assert row["finite_test_error_member"] == pytest.approx(np.mean(wrong), abs=1e-6)
+        loss = 0.5 * np.mean(np.sum((outputs.mean(axis=0) - data.y_test) ** 2, axis=1))
+        assert row["finite_test_loss_mean"] == pytest.approx(loss, rel=1e-5)
+        # Four members of width 64: the law is followed to some tens of percent.
+        assert row["finite_test_loss_member"] == pytest.approx(row["test_loss_member"], rel=0.4)
+    end = rows[some[2].fingerprint]
+    assert math.isnan(end["finite_error_gap_mean"])
+    assert math.isfinite(end["error_gap_mean"])
+
+
 def test_images():
     one = Trial(data="digits", n=6, family="convolutional", depth=1, time=1.0, options=TrialOptions(n_test=5))
     row = by_fingerprint([one])[one.fingerprint]

@@ -78,4 +78,8 @@ def test_what_cannot_be_ranked():
         trial_table(records(), measures=["evidence"])
     with pytest.raises(ValueError, match="measure is 'evidence'"):
         directions(["evidence"])
-    assert len(GAPS) == 8
+    with pytest.raises(ValueError, match="none with the column 'finite_error_gap_mean'"):
+        trial_table(records(), "finite_error_gap_mean")
+    reached = records(finite_error_gap_mean=[0.1, 0.2, float("nan"), None, 0.3, 0.1, 0.2, 0.4])
+    assert len(trial_table(reached, "finite_error_gap_mean").gap) == 6
+    assert len(GAPS) == 16
