@@ -15,8 +15,8 @@ plain iteration are compared:
 
 - told: it knows that value and stops in the round that comes within the accuracy. No program can do that; it is the
   kindest rule there is for it, and its ratio is the claim. Where it is stuck in a poorer optimum (100 rounds lower F by
-  less than 1e-15) or out of `--rounds`, it starts once more from T = X; if that does not get there either, its time
-  counts as it is and its shortfall is printed.
+  less than 1e-15) it starts once more from T = X; if it is stuck there too, or has used `--rounds`, its time counts as
+  it is and its shortfall is printed.
 - own rule: it stops when a round changes no p(t,y) by more than 1e-10, as ours does, whatever it reached by then.
 
 Ours has to come within the accuracy as well; where it does not, the line says so.
@@ -77,8 +77,8 @@ class Plain:
         self.decoder = np.maximum(encoder.T @ self.rows / self.weight[:, None], 1e-300)
         return -float(self.law @ np.log(total))
 
-    def told(self, beta: float, goal: float, rounds: int) -> float:
-        """F where it stopped: at the goal, stuck, or out of rounds."""
+    def told(self, beta: float, goal: float, rounds: int) -> tuple[float, bool]:
+        """F where it stopped, at the goal, stuck or out of rounds; and whether it was stuck."""
         value, earlier = np.inf, np.inf
         for used in range(rounds):
             value = self.round(beta)
@@ -86,9 +86,9 @@ class Plain:
                 break
             if used % 100 == 99:
                 if earlier - value < 1e-15:
-                    break
+                    return value, True
                 earlier = value
-        return value
+        return value, False
 
     def by_own_rule(self, beta: float, rounds: int) -> float:
         """F where no p(t,y) changes by more than the tolerance."""
@@ -113,11 +113,11 @@ def plain_told(problem: DiscreteProblem, betas: np.ndarray, goals: np.ndarray, r
     plain, runs = Plain(problem), Runs()
     for beta, goal in zip(betas, goals, strict=True):
         start = time.process_time()
-        value = plain.told(beta, goal, rounds)
-        if value > goal:
+        value, stuck = plain.told(beta, goal, rounds)
+        if stuck:
             kept = plain.weight, plain.decoder
             plain.restart()
-            again = plain.told(beta, goal, rounds)
+            again, _ = plain.told(beta, goal, rounds)
             if again > value:
                 plain.weight, plain.decoder = kept
             value = min(value, again)
@@ -160,9 +160,9 @@ def compare(problem: DiscreteProblem, accuracies: list[float], rounds: int) -> d
 
 def reached(runs: Runs, best: np.ndarray, accuracy: float) -> str:
     """At how many βs, and how far from there at worst elsewhere."""
-    excess = runs.values - best
-    short = f" (else above by up to {excess.max():.1e})" if excess.max() > accuracy else ""
-    return f"{np.sum(excess <= accuracy)} of {len(best)} βs{short}"
+    missed = np.array(runs.values) > best + accuracy
+    short = f" (else above by up to {np.max(runs.values - best):.1e})" if np.any(missed) else ""
+    return f"{np.sum(~missed)} of {len(best)} βs{short}"
 
 
 def main() -> None:
