@@ -124,6 +124,9 @@
     });
   }
 
+  // On paper nothing can be opened.
+  addEventListener("beforeprint", () => { for (const part of all(document, "details")) part.open = true; });
+
   document.documentElement.classList.add("scripted");
   all(document, ".steered").forEach(steered);
   all(document, ".chart").forEach(toggles);

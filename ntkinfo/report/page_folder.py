@@ -64,7 +64,18 @@ def read_results(folder: str | Path) -> Results:
     if not found:
         wanted = ", ".join(f"{kind.file} ({kind.command})" for kind in KINDS.values())
         raise ValueError(f"{place} holds no results; a report takes any of {wanted}")
-    return Results(place.name, found)
+    return Results(place.name, _configured(place, found))
+
+
+def _configured(place: Path, found: Mapping[str, xr.Dataset]) -> Mapping[str, xr.Dataset]:
+    """The results; one that does not hold its configuration takes that of its folder, where it is alone there."""
+    file = place / "config.toml"
+    if len(found) != 1 or not file.exists():
+        return found
+    name, content = next(iter(found.items()))
+    if content.attrs.get("configuration"):
+        return found
+    return {name: content.assign_attrs(configuration=file.read_text(encoding="utf-8"))}
 
 
 def holds_results(folder: Path) -> bool:

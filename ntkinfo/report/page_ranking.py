@@ -11,6 +11,7 @@ import xarray as xr
 from ntkinfo.report.page_chart import number_text
 from ntkinfo.report.page_html import Cell, Column, Html, element, joined, pairs, table
 
+_LONG = 300  # characters of a sentence that is folded away
 _SPLITS = {"selection": "chosen on", "held_out": "held out"}
 
 
@@ -25,7 +26,7 @@ class _Score:
 _SCORES = (
     _Score("granulated_kendall", "Ψ"),
     _Score("kendall", "τ"),
-    _Score("conditional_information", "K (%)"),
+    _Score("conditional_information_adjusted", "K (%)"),
     _Score("sign_error", "sign error"),
     _Score("partial_correlation", "partial"),
     _Score("pgdl", "PGDL (%)"),
@@ -43,7 +44,7 @@ def ranking_sections(found: xr.Dataset, bits: bool) -> Iterator[tuple[str, str, 
         Identifier, heading and content.
     """
     statement = str(found.attrs.get("statement", ""))
-    said = element("ul", *(element("li", line) for line in statement.split("\n") if line))
+    said = element("ul", *(element("li", _told(line)) for line in statement.split("\n") if line))
     find = element(
         "p",
         element("label", "Show measures with", for_="ranking-find"),
@@ -54,6 +55,14 @@ def ranking_sections(found: xr.Dataset, bits: bool) -> Iterator[tuple[str, str, 
     yield "ranking", "Ranking of measures", joined([said, find, _table(found), _meanings(found), status])
 
 
+def _told(line: str) -> object:
+    """A sentence; a long list in it opens when it is asked for."""
+    head, colon, listed = line.partition(": ")
+    if len(line) < _LONG or not colon:
+        return line
+    return element("details", element("summary", f"{head}: {listed.count('; ') + 1} measures"), element("p", listed))
+
+
 def _computed(found: xr.Dataset) -> list[_Score]:
     return [score for score in _SCORES if score.name in found and np.isfinite(found[score.name].values).any()]
 
@@ -61,11 +70,17 @@ def _computed(found: xr.Dataset) -> list[_Score]:
 def _meanings(found: xr.Dataset) -> Html:
     """What the headings of the table stand for."""
     scores = _computed(found)
-    rows = [(score.symbol, str(found[score.name].attrs.get("long_name", score.name))) for score in scores]
+    rows = [(score.symbol, _meaning(found, score)) for score in scores]
     rows.append(("direction", "+1: meant to rise with the gap; −1: to fall, and scored with its sign turned"))
     if scores:
         rows.append(("p", f"of {scores[0].symbol}, corrected for the number of measures"))
     return pairs(rows)
+
+
+def _meaning(found: xr.Dataset, score: _Score) -> str:
+    plain = score.name.removesuffix("_adjusted")
+    text = str(found[plain].attrs.get("long_name", plain)) if plain in found else plain
+    return text if plain == score.name else f"{text}; less what chance reaches, and signed"
 
 
 def _table(found: xr.Dataset) -> Html:
@@ -78,12 +93,24 @@ def _table(found: xr.Dataset) -> Html:
             columns.append(Column(f"{scores[0].symbol} with interval{behind}", True))
         columns += [Column(f"{score.symbol}{behind}", True) for score in scores]
         columns.append(Column(f"p{behind}", True))
-    rows = [_row(found, index, splits, scores) for index in range(found.sizes["measure"])]
+    reach = _reach(found, scores)
+    rows = [_row(found, index, splits, scores, reach) for index in range(found.sizes["measure"])]
     caption = "Measures, best first on the data that chose them. A heading sorts by its column."
+    if scores:
+        caption += f" Intervals are drawn from −{reach:g} to {reach:g}; the tick is 0."
     return table(caption, columns, rows, label="Ranking", sortable=True)
 
 
-def _row(found: xr.Dataset, index: int, splits: Sequence[str], scores: Sequence[_Score]) -> list[Cell]:
+def _reach(found: xr.Dataset, scores: Sequence[_Score]) -> float:
+    """The end of the axis that intervals are drawn on, in tenths."""
+    if not scores:
+        return 1.0
+    names = [scores[0].name + end for end in ("", "_lower", "_upper") if scores[0].name + end in found]
+    largest = max(float(np.nanmax(np.abs(found[name].values), initial=0.0)) for name in names)
+    return float(max(np.ceil(10 * largest - 1e-9) / 10, 0.1))
+
+
+def _row(found: xr.Dataset, index: int, splits: Sequence[str], scores: Sequence[_Score], reach: float) -> list[Cell]:
     one = found.isel(measure=index)
     direction = int(one["direction"]) if "direction" in one else 1
     cells = [
@@ -96,29 +123,37 @@ def _row(found: xr.Dataset, index: int, splits: Sequence[str], scores: Sequence[
         row = one.sel(split=split)
         if scores:
             value, low, high = (float(row.get(scores[0].name + end, np.nan)) for end in ("", "_lower", "_upper"))
-            cells.append(Cell(_interval(value, low, high, split == "held_out"), value))
-        cells += [_number(float(row[score.name])) for score in scores]
+            cells.append(Cell(_interval(value, low, high, reach, split == "held_out"), value))
+        cells += [_number(float(row[score.name]), ".2f" if "%" in score.symbol else ".3f") for score in scores]
         cells.append(_number(float(row.get(f"{scores[0].name}_p_corrected", np.nan)) if scores else np.nan))
     return cells
 
 
-def _number(value: float) -> Cell:
-    return Cell(number_text(float(f"{value:.3g}")), value)
+def _number(value: float, form: str = ".3g") -> Cell:
+    text = f"{value:{form}}".replace("-", "−") if np.isfinite(value) else number_text(value)
+    return Cell(text, value)
 
 
-def _interval(value: float, low: float, high: float, filled: bool) -> Html:
-    """Value and interval between −1 and 1, zero marked; the numbers are its text."""
+def _interval(value: float, low: float, high: float, reach: float, filled: bool) -> Html:
+    """Value and interval between −reach and reach, zero marked; the numbers are its text."""
     if not np.isfinite(value):
         return Html("–")
     text = f"{value:.2f}" + (f" from {low:.2f} to {high:.2f}" if np.isfinite(low) and np.isfinite(high) else "")
-    x = 70 + 66 * value
+    x = 70 + 66 * value / reach
     parts = [
         element("line", x1=4, x2=136, y1=10, y2=10, class_="frame"),
         element("line", x1=70, x2=70, y1=3, y2=17, class_="frame"),
     ]
     if np.isfinite(low) and np.isfinite(high):
         parts.append(
-            element("line", x1=f"{70 + 66 * low:.1f}", x2=f"{70 + 66 * high:.1f}", y1=10, y2=10, class_="whisker")
+            element(
+                "line",
+                x1=f"{70 + 66 * low / reach:.1f}",
+                x2=f"{70 + 66 * high / reach:.1f}",
+                y1=10,
+                y2=10,
+                class_="whisker",
+            )
         )
     parts.append(element("circle", cx=f"{x:.1f}", cy=10, r=4, class_="mark" if filled else "hollow"))
     return element(
