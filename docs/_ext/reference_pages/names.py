@@ -86,6 +86,21 @@ class RecordsDirective(_NamesDirective):
         return self._parsed(self._entries(names)) if names else []
 
 
+class RemainingNamesDirective(_NamesDirective):
+    """`.. remaining-names::` with packages as content: what lives there and is not on this page so far."""
+
+    def run(self):
+        """Document what modules that no group of the page names have made public."""
+        public = PublicNames.of_package()
+        packages, left_out = "\n".join(self.content).split(), self.options.get("but", "").split()
+        there = str(self.env.metadata[self.env.docname].get("documented", "")).split()
+        every = {**public.homes, **public.records}
+        here = {name for name, home in every.items() if _belongs(home, packages) and not _belongs(home, left_out)}
+        names = sorted(here - set(there))
+        self.env.metadata[self.env.docname]["documented"] = " ".join([*there, *names])
+        return self._parsed(self._entries(names)) if names else []
+
+
 class InternalNamesDirective(_NamesDirective):
     """`.. internal-names::` with dotted names as content."""
 
@@ -109,5 +124,6 @@ def setup(app):
     """Register the directives and the check."""
     app.add_directive("public-names", PublicNamesDirective)
     app.add_directive("records", RecordsDirective)
+    app.add_directive("remaining-names", RemainingNamesDirective)
     app.add_directive("internal-names", InternalNamesDirective)
     app.connect("env-check-consistency", _check_complete)

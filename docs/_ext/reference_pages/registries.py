@@ -1,10 +1,13 @@
 """Tables of what the package registers: measures of generalisation, quantities of the curves, data sets."""
 
+import dataclasses
+
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.nodes import make_id
 
+from ntkinfo.data.preparation import Preparation
 from ntkinfo.data.registry import ENTRIES
 from ntkinfo.generalization import registry
 from ntkinfo.generalization.registry import MEASURES
@@ -92,15 +95,27 @@ class QuantitiesTable(SphinxDirective):
 
 
 class DataSetsTable(SphinxDirective):
-    """`data-sets-table`: what `ntkinfo data` lists, with the options of each."""
+    """`data-sets-table`: what `ntkinfo data` lists, with the options that are not those of every data set."""
 
     def run(self):
-        """Build the table."""
+        """Build the table, with the common options below it."""
+        common = [field.name for field in dataclasses.fields(Preparation)]
         rows = [
-            ([nodes.literal(name, name)], entry.meaning, inline(", ".join(f"`{option}`" for option in entry.options)))
+            (
+                [nodes.literal(name, name)],
+                entry.meaning,
+                inline(_codes(option for option in entry.options if option not in common)),
+                "yes" if entry.preparation else "no",
+            )
             for name, entry in ENTRIES.items()
         ]
-        return [table(("name", "what it is", "keys of the section [data]"), rows, (14, 36, 50), ("dense",))]
+        headings = ("name", "what it is", "its own keys of [data]", "prepared")
+        text = f"Those that are prepared also take {_codes(common)}."
+        return [table(headings, rows, (14, 42, 34, 10), ("dense",)), nodes.paragraph("", "", *inline(text))]
+
+
+def _codes(names):
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def setup(app):

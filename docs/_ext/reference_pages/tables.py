@@ -4,7 +4,7 @@ import re
 
 from docutils import nodes
 
-_SUBSCRIPT = re.compile(r"(?<![A-Za-z]{2})([^\W\d_][\u0302\u0304]?|[\])|])_(\{[^}]*\}|[a-z0-9]+)")
+_SUBSCRIPT = re.compile(r"(?<![A-Za-z]{2})([^\W\d_][\u0302\u0304]?|[\])|])_(\{[^}]*\}|[a-z0-9]+|[A-Z]{2,})")
 _CODE = re.compile(r"`([^`]+)`")
 
 
