@@ -1,5 +1,6 @@
 """Trials: what is shared gives the numbers that each trial gives by itself, and descriptions tell trials apart."""
 
+import functools
 import math
 import pickle
 from dataclasses import replace
@@ -36,13 +37,21 @@ def by_fingerprint(some):
     return {key: outcome.row for key, outcome in found.items()}
 
 
+@functools.cache
+def blocks_by_hand(n, seed, depth):
+    """Kernels of wine without label noise, which they do not depend on."""
+    data = ni.data.wine(n_train=n, n_test=None, seed=seed)
+    data = replace(data, x_test=data.x_test[:40], y_test=data.y_test[:40], labels_test=data.labels_test[:40])
+    network = ni.FullyConnected(depth=depth, activation="erf", w_std=1.5, b_std=0.1)
+    return ni.kernel_blocks(network, data, progress=silent)
+
+
 def by_hand(one, procedure):
     """Measures and truth of a trial through the functions that users call for one model."""
     whole = ni.data.wine(n_train=one.n, n_test=None, seed=one.seed, label_noise=one.noise)
     kept = slice(0, SMALL.n_test)
     data = replace(whole, x_test=whole.x_test[kept], y_test=whole.y_test[kept], labels_test=whole.labels_test[kept])
-    network = ni.FullyConnected(depth=one.depth, activation=one.activation, w_std=one.w_std, b_std=one.b_std)
-    blocks = ni.kernel_blocks(network, data, progress=silent)
+    blocks = blocks_by_hand(one.n, one.seed, one.depth)
     law = ni.output_distribution(blocks, data, procedure, np.array([one.time]))
     names = [name for name in CURVES if name not in ("information_input", "information_target")]
     quantities = [*names, "loss_gibbs", "error_member"]
@@ -57,9 +66,7 @@ def by_hand(one, procedure):
 
 
 def step(one):
-    network = ni.FullyConnected(depth=one.depth, activation="erf", w_std=1.5, b_std=0.1)
-    data = ni.data.wine(n_train=one.n, n_test=40, seed=one.seed)
-    largest = np.linalg.eigvalsh(ni.kernel_blocks(network, data, progress=silent).train.ntk)[-1]
+    largest = np.linalg.eigvalsh(blocks_by_hand(one.n, one.seed, one.depth).train.ntk)[-1]
     return 0.5 / (float(largest) + one.ridge)
 
 
@@ -305,6 +312,7 @@ def test_trained_networks_beside_the_law():
     assert math.isfinite(end["error_gap_mean"])
 
 
+@pytest.mark.slow
 def test_images():
     one = Trial(data="digits", n=6, family="convolutional", depth=1, time=1.0, options=TrialOptions(n_test=5))
     row = by_fingerprint([one])[one.fingerprint]
