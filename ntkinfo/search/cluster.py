@@ -29,6 +29,7 @@ from ntkinfo.search.workers import Answer, LostWorker, run_batch
 _LOOPBACK = "127.0.0.1"
 _FRESH = 1.0  # seconds for which the list of workers is not asked for again
 _PATIENCE = 30.0  # seconds for a scheduler, or for a result that is said to be there
+_FETCH = 2.0  # seconds for a result before it is asked whether its worker is still there
 # One thread a worker: the workers are as many as the cores. Variables that the user has set win.
 _THREADS = {
     "OMP_NUM_THREADS": "1",
@@ -53,7 +54,7 @@ class Pool:
         self.name, self.local, self.tells = name, local, tells
         self._client = client
         self._done: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._futures: dict[int, Future] = {}
+        self._futures: dict[int, tuple[Future, str]] = {}
         self._count, self._prefix = 0, f"ntkinfo-trials-{uuid.uuid4().hex}"
         self._workers: tuple[str, ...] = ()
         self._asked = -_FRESH
@@ -77,7 +78,7 @@ class Pool:
         self._count += 1
         ticket, key = self._count, f"{self._prefix}-{self._count}"
         future = self._client.submit(run_batch, load, key=key, workers=[worker], retries=0, pure=False)
-        self._futures[ticket] = future
+        self._futures[ticket] = (future, worker)
         future.add_done_callback(lambda _: self._done.put(ticket))
         return ticket
 
@@ -97,16 +98,16 @@ class Pool:
 
     def forget(self, ticket: int) -> None:
         """Cancel a batch; what it comes to is not wanted any more."""
-        future = self._futures.pop(ticket, None)
+        future, _ = self._futures.pop(ticket, (None, ""))
         if future is not None:
             future.cancel()
             future.release()
 
     def _answer(self, ticket: int) -> Answer | LostWorker:
-        future = self._futures.pop(ticket)
+        future, worker = self._futures.pop(ticket)
         try:
-            return future.result(timeout=_PATIENCE)
-        except (KilledWorker, TimeoutError):
+            return self._fetched(future, worker)
+        except KilledWorker:
             return LostWorker()
         except CancelledError as error:
             raise self._lost() from error
@@ -117,6 +118,17 @@ class Pool:
             ) from error
         finally:
             future.release()
+
+    def _fetched(self, future: Future, worker: str) -> Answer | LostWorker:
+        """What a batch came to; lost where its worker died between ending it and sending it."""
+        end = time.monotonic() + _PATIENCE
+        while time.monotonic() < end:
+            try:
+                return future.result(timeout=_FETCH)
+            except TimeoutError:
+                if worker not in self.workers(fresh=True):
+                    break
+        return LostWorker()
 
     def _lost(self) -> ConnectionError:
         return ConnectionError(
@@ -241,7 +253,7 @@ def _slurm(settings: SlurmSettings, logs: Path) -> Iterator[Any]:
         from dask_jobqueue import SLURMCluster  # pyright: ignore[reportMissingImports] - an extra
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "SLURM needs the package dask-jobqueue; install it with `pip install 'ntkinfo[slurm]'`"
+            "SLURM needs the package dask-jobqueue (the extra ntkinfo[slurm]); `pip install dask-jobqueue` brings it"
         ) from error
     cluster = SLURMCluster(
         cores=settings.cores,

@@ -17,8 +17,8 @@ class Toy:
     Args:
         number: of the trial.
         seconds: how long it sleeps.
-        deed: "measure", "fail" (by an outcome), "raise" (out of the measure), "kill", or "text" (a row that does not
-            fit).
+        deed: "measure", "fail" (by an outcome), "raise" (out of the measure), "kill" (its process), "once" (kill it
+            where the trial has left no file in `mark` before), or "text" (a row that does not fit).
         mark: a folder in which every start of the trial leaves a file, or None.
     """
 
@@ -56,11 +56,12 @@ class ToyGroup:
 def measure(trials: Sequence[Toy]) -> Iterator[ToyOutcome]:
     for toy in trials:
         start = time.perf_counter()
+        begun = toy.mark is not None and any(name.startswith(toy.fingerprint) for name in os.listdir(toy.mark))  # noqa: PTH208
         if toy.mark is not None:
             with open(os.path.join(toy.mark, f"{toy.fingerprint}-{os.getpid()}-{time.time_ns()}"), "w"):  # noqa: PTH118, PTH123
                 pass
         time.sleep(toy.seconds)
-        if toy.deed == "kill":
+        if toy.deed == "kill" or (toy.deed == "once" and not begun):
             os.kill(os.getpid(), signal.SIGKILL)
         if toy.deed == "raise":
             raise RuntimeError(f"toy {toy.number} is broken")
