@@ -70,6 +70,20 @@ def options(config: SearchConfig) -> TrialOptions:
     return TrialOptions(files=tuple(sorted(named)), **config.trials.model_dump())
 
 
+def resolved(config: SearchConfig) -> SearchConfig:
+    """The configuration with data sets, infinity and what is held out written out and file names absolute."""
+    absolute = {key: str(Path(value).absolute()) for key, value in config.files.given().items() if key in _FILE_KEYS}
+    space_values = {"data": data_sets(config), "infinity": _with_infinity(config)}
+    return config.model_copy(
+        update={
+            "space": config.space.model_copy(update=space_values),
+            "files": config.files.model_copy(update=absolute),
+            "ranking": config.ranking.model_copy(update={"held_out": list(held_out(config))}),
+            "output": config.output.model_copy(update={"folder": str(Path(config.output.folder).absolute())}),
+        }
+    )
+
+
 def cluster(config: SearchConfig) -> ClusterSettings:
     """Where trials are measured.
 

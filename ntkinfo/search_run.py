@@ -24,7 +24,7 @@ from ntkinfo.search.records import read_records
 from ntkinfo.search.sweep import SweepInterrupted, SweepResult, sweep
 from ntkinfo.search.trial import Trial, measure_trials
 from ntkinfo.search.trial_models import FAMILIES_HERE
-from ntkinfo.search_assembly import cluster, cross_checks, ranked, space, sweep_settings, workers
+from ntkinfo.search_assembly import cluster, cross_checks, ranked, resolved, space, sweep_settings, workers
 from ntkinfo.search_config import SearchConfig
 
 RECORDS = "trials"
@@ -48,7 +48,8 @@ def run_search(path: str | None, given: Mapping[str, Any], problems: Sequence[Pr
 
 
 def _run(config: SearchConfig, switches: Switches, messages: Console, output: Console) -> int:
-    start, folder = time.monotonic(), Path(config.output.folder).absolute()
+    config = resolved(config)
+    start, folder = time.monotonic(), Path(config.output.folder)
     _refuse_to_mix(folder, config, switches)
     trials = space(config).trials()
     with ConsoleProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:

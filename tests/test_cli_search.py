@@ -48,6 +48,9 @@ def test_a_search_ends_in_a_ranking_and_goes_on_where_it_was(search, tmp_path, m
     assert np.all(np.isfinite(ranking["kendall"]))
     kept = tomllib.loads((folder / "config.toml").read_text())
     assert kept["space"]["n"] == [12, 16]
+    assert kept["space"]["infinity"] is True
+    assert kept["ranking"]["held_out"] == ["breast_cancer"]
+    assert kept["output"]["folder"] == str(folder)
 
     rows = trial_module._rows
 
