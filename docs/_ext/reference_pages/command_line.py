@@ -117,7 +117,7 @@ def _kind(annotation):
     if get_origin(annotation) is Literal:
         return " or ".join(map(str, get_args(annotation)))
     if get_origin(annotation) is list:
-        return f"list of {_kind(get_args(annotation)[0])}"
+        return f"list of {_kind(get_args(annotation)[0]).replace('number', 'numbers')}"
     return {bool: "true or false", int: "whole number", float: "number", str: "text"}.get(annotation, str(annotation))
 
 
