@@ -55,8 +55,8 @@ print(f"{len(np.unique(rule.classes, axis=0))} classes of patterns that the symm
 # ## The experiment
 #
 # Eight networks of each kind, each from its own start and in its own order of minibatches: tanh with minibatches, relu
-# with minibatches, tanh with full batches (the learning rate times the number of steps is the same), and tanh with one
-# and three hidden layers instead of five. Every activation has 30 bins. These are fewer networks and epochs than
+# with minibatches, tanh with full batches (learning rate times number of steps about the same), and tanh with one and
+# three hidden layers instead of five. Every activation has 30 bins. These are fewer networks and epochs than
 # `benchmarks/information_plane.py` takes (20 networks, 1000 epochs), and plain gradient descent where the paper's
 # program uses Adam (the benchmark has both).
 
@@ -97,7 +97,7 @@ figure
 # %% [markdown]
 # **(a, b)** Fitting and compression are there: $I(T;Y)$ rises, then $I(X;T)$ of the narrow layers falls. **(c)** Two
 # phases of the gradients are there too: first the mean gradient is larger than its scatter between minibatches, later
-# smaller (dots). **(d)** The curve of a class that is a function of the input is $\min(I(X;T), H(Y))$, which is flat
+# smaller (dots), although it comes back to about 1 after epoch 100. **(d)** The curve of a class that is a function of the input is $\min(I(X;T), H(Y))$, which is flat
 # above one bit: a layer that keeps the class lies on it whatever else it keeps, and these keep bits that the class does
 # not need.
 #
@@ -236,7 +236,7 @@ assert change["relu", "exact"] < -0.5
 # - *Gradient noise causes it*: not supported. Full batches compress by 124 % (101 to 160 %) of what minibatches do
 #   [2.50 against 1.85 bits].
 # - *Layers end on the bottleneck curve*: supported, within 0.01 bits, and within 0.03 bits for softened labels. But all
-#   except the last keep 6 or more bits that the class does not need: they lie on the curve because it is flat there.
+#   except the last hidden one keep 6 or more bits that the class does not need: the curve is flat there.
 # - *More layers need fewer epochs*: supported, 414, 145 and 111 epochs to 5 % error with 1, 3 and 5 hidden layers.
 # - *The criticism*: supported for tanh. The true $I(X;T)$ stays at 12 bits; its binned value falls by more than 4 bits
 #   with 30 bins and follows the saturation of the units. That relu does not compress is a statement about bins too: in
