@@ -25,7 +25,7 @@ ONLY_IN = {
     "neural_tangents": ("kernels/neural_tangents_compat.py", "kernels/_neural_tangents_patches.py"),
     "matplotlib": ("report/style.py", "report/figures.py", "report/*_figure.py"),
     "bokeh": ("report/page.py",),
-    "dask": ("search/sweep.py",),
+    "dask": ("search/cluster.py",),
 }
 
 
