@@ -182,8 +182,8 @@ def _plane(curves: xr.Dataset, bits: bool) -> Chart | None:
         return None
     lines = _trajectories(curves, bits)
     scale, behind = (1 / np.log(2.0), "bit") if bits else (1.0, "nat")
-    right = max(float(np.nanmax(np.where(np.isfinite(line.x), line.x, np.nan))) for line in lines)
-    given = np.linspace(0, 1.06 * right, 200)
+    right = max(float(np.max(line.x, where=np.isfinite(line.x), initial=0.0)) for line in lines)
+    given = np.linspace(0, 1.06 * (right or 1.0), 200)
     exact, note = _frontier(curves, given, scale)
     shown = [*(line.y for line in lines), *(row for _, row in exact)]
     axis = linear_axis(np.zeros(1), *shown)

@@ -15,6 +15,7 @@ from ntkinfo.information.curve_files import save_curves
 from ntkinfo.report.page import write_page
 from ntkinfo.report.page_axes import linear_axis, log_axis, time_axis
 from ntkinfo.report.page_html import Html, element, json_block
+from ntkinfo.runs import _stack as stack
 from tests.cli_helpers import FAST
 from tests.report.page_results import HOSTILE, KINDS, curves, fill
 
@@ -183,6 +184,42 @@ def test_the_unit_is_that_of_the_run_unless_another_is_asked_for(tmp_path):
     data = [next(json.loads(b) for b in Page(text).blocks if b.startswith('{"steps')) for text in texts[1:]]
     bit, nat = (float(one["charts"]["panel-4"]["lines"]["0"]["t"][5].split()[0]) for one in data)
     assert nat / bit == pytest.approx(np.log(2), rel=1e-3)
+
+
+def test_what_was_interrupted_or_has_one_time_is_shown_as_far_as_it_goes(tmp_path):
+    partial = curves().copy(deep=True).drop_vars("eigenvalue").assign_attrs(complete="no, interrupted")
+    for name in ("information_input", "information_target"):
+        partial[name][3:] = np.nan
+        partial[name].loc[{"split": "test"}] = np.nan
+    save_curves(partial, tmp_path / "curves.nc")
+    text = write_page(tmp_path).read_text(encoding="utf-8")
+    assert "the run was interrupted" in text
+    assert "Kernel spectrum" not in text
+    data = next(json.loads(block) for block in Page(text).blocks if block.startswith('{"steps'))
+    assert [sum(place is not None for place in line["x"]) for line in data["charts"]["plane"]["lines"].values()] == [
+        3,
+        0,
+    ]
+    save_curves(curves().isel(time=[-1]), tmp_path / "curves.nc")
+    text = write_page(tmp_path).read_text(encoding="utf-8")
+    assert next(json.loads(block) for block in Page(text).blocks if block.startswith('{"steps'))["steps"] == ["t = ∞"]
+
+
+def test_several_depths_have_a_line_each(tmp_path):
+    one = curves()
+    other = one.assign(eigenvalue=0.5 * one["eigenvalue"], loss_mean=2 * one["loss_mean"])
+    save_curves(stack({1: one, 4: other}), tmp_path / "curves.nc")
+    text = write_page(tmp_path).read_text(encoding="utf-8")
+    data = next(json.loads(block) for block in Page(text).blocks if block.startswith('{"steps'))
+    first = data["charts"]["panel-0"]["lines"]
+    assert len(first) == 4
+    losses = [[float(text.split()[0]) for text in first[key]["t"]] for key in ("1", "3")]
+    np.testing.assert_allclose(losses[1], 2 * np.array(losses[0]), rtol=2e-3)
+    own, lower = (one["eigenvalue"].values * factor for factor in (1.0, 0.5))
+    counted = [np.mean([np.sum(own > level), np.sum(lower > level)]) for level in 1 / one["time"].values[1:]]
+    learned = [float(text.split()[0]) for text in data["charts"]["spectrum"]["lines"]["2"]["t"][1:]]
+    assert learned == pytest.approx(counted)
+    assert text.count('aria-label="Summary, depth 4, table"') == 1
 
 
 def test_axes_put_values_in_their_places():
