@@ -15,8 +15,9 @@ from rich.markup import escape
 from ntkinfo.config_reading import Problem, dump_config
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.rank_run import ranking_files, show
-from ntkinfo.report.progress import ConsoleProgress, Interruptible
+from ntkinfo.report.progress import Interruptible
 from ntkinfo.report.results import ResultsFolder
+from ntkinfo.report.sweep_progress import SweepProgress
 from ntkinfo.running import DONE, INTERRUPTED, Job, Switches, run_job
 from ntkinfo.search.plan import Plan, measured_rates, plan
 from ntkinfo.search.ranking import rank
@@ -52,7 +53,7 @@ def _run(config: SearchConfig, switches: Switches, messages: Console, output: Co
     start, folder = time.monotonic(), Path(config.output.folder)
     _refuse_to_mix(folder, config, switches)
     trials = space(config).trials()
-    with ConsoleProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
+    with SweepProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
         made = _planned(config, trials, folder, output, track)
         with ResultsFolder(folder) as results:
             results.write({"config.toml": lambda place: _write(place, dump_config(config))})

@@ -332,7 +332,7 @@ if __name__ == "__main__":
             print("going", flush=True)
             yield item
     try:
-        print(sweep(toys.groups(400, of=50, seconds=0.05), toys.measure, sys.argv[1], ClusterSettings(workers=2),
+        print(sweep(toys.groups(400, of=50, seconds=0.05), toys.measure, sys.argv[1], ClusterSettings(workers=1),
                     progress=announced).missing)
     except SweepInterrupted as error:
         print(error)
@@ -357,7 +357,7 @@ def ended(processes, seconds=20.0):
 def test_control_c_and_a_killed_driver_leave_no_process_and_the_record(tmp_path):
     process = start(tmp_path)
     children = psutil.Process(process.pid).children(recursive=True)
-    assert len(children) >= 2
+    assert children
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all processes get it
     out, err = process.communicate(timeout=60)
     assert "interrupted" in out, out + err
