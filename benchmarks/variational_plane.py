@@ -81,29 +81,12 @@ def load(options: argparse.Namespace):
 
 
 def draw(results: list[tuple[str, float, xr.Dataset]], place: Path) -> None:
-    """The plane of the test inputs: exact values as dots, the bounds as the far ends of lines."""
-    from matplotlib.figure import Figure
+    """The plane of the test inputs with the bounds, and the errors."""
+    from ntkinfo.report.style import save_figure
+    from ntkinfo.report.variational_figure import variational_figure
 
-    from ntkinfo.report.series import COLOURS
-    from ntkinfo.report.style import WIDTH, save_figure, styled
-
-    with styled():
-        figure = Figure(figsize=(WIDTH / 1.6, 3.0), layout="constrained")
-        axes = figure.add_subplot()
-        for index, name in enumerate(dict.fromkeys(name for name, _, _ in results)):
-            rows = [last.sel(split="test") for other, _, last in results if other == name]
-            given = [float(row.information_input) for row in rows]
-            target = [float(row.information_target) for row in rows]
-            low = [t - float(row.information_target_lower) for t, row in zip(target, rows, strict=True)]
-            high = [float(row.information_input_upper) - g for g, row in zip(given, rows, strict=True)]
-            errors = {"yerr": [low, [0.0] * len(rows)], "xerr": [[0.0] * len(rows), high]}
-            axes.errorbar(
-                given, target, **errors, color=COLOURS[index], marker="o", markersize=3, elinewidth=0.7, label=name
-            )
-        axes.set_xlabel("$I(X;Z)$, lines to the upper bound (nat)")
-        axes.set_ylabel("$I(Z;Y)$, lines to the lower bound (nat)")
-        axes.legend(loc="lower right")
-    save_figure(figure, place)
+    runs = {name: [last for other, _, last in results if other == name] for name, _, _ in results}
+    save_figure(variational_figure(runs), place)
 
 
 def main() -> None:
@@ -126,12 +109,12 @@ def main() -> None:
         for objective in objectives(beta, options.steps):
             wall, processor = time.perf_counter(), time.process_time()
             run = train_variational(objective, train, test, settings=settings, progress=silent)
-            last = run.curves.isel(step=-1)
+            last = run.curves.isel(step=[-1])
             spent = np.array([time.perf_counter() - wall, time.process_time() - processor])
             seconds[objective.name] = seconds.get(objective.name, 0) + spent
             results.append((objective.name, beta, last))
             scores.append(worst(last))
-            row = last.sel(split="test")
+            row = last.isel(step=0).sel(split="test")
             print(
                 f"{objective.name:32s}{beta:6g}" + "".join(f"{float(row[name]):11.4f}" for name in COLUMNS), flush=True
             )
@@ -142,7 +125,7 @@ def main() -> None:
     if options.figure:
         draw(results, options.figure)
     rows = [
-        {"form": name, "beta": beta, **{key: float(last[key].sel(split="test")) for key in COLUMNS}}
+        {"form": name, "beta": beta, **{key: float(last[key].isel(step=0).sel(split="test")) for key in COLUMNS}}
         for name, beta, last in results
     ]
     print(json.dumps({"rows": rows, "worst_standard_errors": max(scores), "peak_mb": peak}))
