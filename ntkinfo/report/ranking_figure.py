@@ -58,10 +58,10 @@ def ranking_figure(found: xr.Dataset, most: int = MOST) -> Figure:
         _draw(second, shown, "conditional_information_adjusted")
         second.axvline(0, color="0.35", linestyle=DOTS, zorder=0)
         within = _limits(shown, "conditional_information_adjusted", -100.0, 100.0)
-        _dress(second, "b   Beyond two settings", "conditional information (%)", within)
+        _dress(second, "b   Given two settings", "information (%)", within)
         _draw_errors(third, shown)
         third.axvline(0.5, color="0.35", linestyle=DOTS, zorder=0)
-        _dress(third, "c   Wrong signs", "share of pairs, by environment", (-0.03, 1.03))
+        _dress(third, "c   Wrong signs", "share by environment", (-0.03, 1.03))
         _name(first, third, shown)
         figure.legend(handles=_handles(shown), loc="outside lower left", ncols=5)
     return figure
