@@ -23,14 +23,16 @@
 
 # %%
 # %matplotlib inline
+# %config InlineBackend.figure_format = "retina"
 import numpy as np
 
 import ntkinfo as ni
+from ntkinfo.core.progress import silent
 
 data = ni.data.digits(n_train=256, n_test=256, seed=0)
 network = ni.FullyConnected(depth=3, activation="erf", w_std=1.5, b_std=0.1)
 times = ni.log_times(1e-5, 1e3, 120, infinity=True)
-curves = ni.information_curves(network, data, times)
+curves = ni.information_curves(network, data, times, progress=silent)
 figure = ni.curves_figure(curves)
 figure
 
@@ -58,7 +60,7 @@ for name in ("loss_bayes", "information_input", "information_training_set", "inf
 # Kernels, then the law of the outputs under a training procedure, then anything that follows from the law.
 
 # %%
-blocks = ni.kernel_blocks(network, data)
+blocks = ni.kernel_blocks(network, data, progress=silent)
 law = ni.output_distribution(blocks, data, ni.GradientFlow(), times)
 print("mean", law.mean.shape, "variance", law.variance.shape, "at t = 0.1:", law.covariance(0.1).shape)
 print("error of the time factorisation: at most", f"{law.test.variance_error.max():.1e}")
@@ -99,6 +101,17 @@ for split in ("train", "test"):
         f"   I(Z;Y) = {float(row.information_target):.3f} ± {float(row.information_target_standard_error):.3f}"
     )
 
-# %% [markdown]
-# **Verdict.** The law agrees with direct linear algebra to eight digits or better, every value lies between its bounds,
-# and on the training inputs I(Z;X) and I(Z;Y) end at the entropy of the classes, about log 10 = 2.303 nats.
+# %%
+from IPython.display import Markdown
+
+shares = np.bincount(data.labels_train) / len(data.labels_train)
+entropy = -np.sum(shares * np.log(shares))
+train, test = end.sel(split="train"), end.sel(split="test")
+off = max(abs(float(train[name]) - entropy) for name in ("information_input", "information_target"))
+assert off < 1e-6
+Markdown(f"""
+**Verdict.** The claim holds here. The law agrees with direct linear algebra to
+{max(difference_mean, difference_variance):.0e}; all {inside.size} values of I(Z;X) lie between their bounds, to five
+standard errors; and on the training inputs I(Z;X) and I(Z;Y) end at the entropy of the classes, {entropy:.3f} nats. On
+test inputs one member tells {float(test.information_target):.2f} of them.
+""")
