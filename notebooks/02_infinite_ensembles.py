@@ -185,8 +185,8 @@ with styled():
 figure
 
 # %% [markdown]
-# Test inputs where a quantity has inputs (a to e). More deviation means more variance, which training does not take from
-# test inputs: in the end an output says less about its input (c). The bound on $I(Z;D|X)$ settles (e) while
+# Test inputs where a quantity has inputs (a to e). More deviation means more variance, which training does not take
+# from test inputs: in the end an output says less about its input (c). The bound on $I(Z;D|X)$ settles (e) while
 # $I(\theta;D)$ grows without end (f), because the path of the parameters is deterministic.
 #
 # ## What the 2019 program computes
