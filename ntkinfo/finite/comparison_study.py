@@ -81,7 +81,10 @@ def study_width(
     start = outputs.kernel_start_error
     start_error = None if start is None else _average(start, "relative Frobenius distance")
     if outputs.width is None:
-        raise ValueError("width is None; results are told apart by it: train a description of a network at a width")
+        raise ValueError(
+            "width is None; results are told apart by it: train a description of a network at a width, or, for a stax "
+            "triple, name its own: dataclasses.replace(outputs, width=...)"
+        )
     return WidthResult(
         width=outputs.width,
         members=outputs.members,
