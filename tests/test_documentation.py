@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,11 @@ def test_every_module_with_an_example_is_named_above():
 def test_addresses_of_other_sites_are_well_formed(page):
     for address in re.findall(r"\]\((https?:[^)]*)\)", page.read_text(encoding="utf-8")):
         assert re.fullmatch(r"https?://[\w.-]+\.[a-z]{2,}(/[\w./%#?=&:~+-]*)?", address), address
+
+
+def test_the_packages_to_install_with_pip_are_those_the_project_needs():
+    """neural-tangents comes without its dependencies, so what it needs besides jax is named: frozendict."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed = {re.split(r"[<>=]", line)[0] for line in project["dependencies"]} - {"neural-tangents"} | {"frozendict"}
+    command = (ROOT / "docs" / "installing.md").read_text().split("\npip install ")[2].split("```")[0]
+    assert set(command.replace("\\\n", "").split()) == needed

@@ -26,6 +26,8 @@ ONLY_IN = {
     "matplotlib": ("report/style.py", "report/figures.py", "report/*_figure.py"),
     "bokeh": ("report/page.py",),
     "dask": ("search/cluster.py",),
+    "distributed": ("search/cluster.py",),
+    "dask_jobqueue": ("search/cluster.py",),
 }
 
 
