@@ -49,7 +49,8 @@ from ntkinfo.report.style import WIDTH, styled
 rule, data = twelve_bit_rule(), ni.twelve_bit_plane(train_share=0.8, seed=0)
 print(f"{len(rule.labels)} patterns, {len(data.trained)} of them trained on")
 print(f"H(X) = {np.log2(len(rule.labels)):.0f} bits, I(X;Y) = H(Y) = {rule.mutual_information / BIT:.6f} bits")
-print(f"{len(np.unique(rule.classes, axis=0))} classes of patterns that the symmetries of the rule cannot tell apart")
+kinds = len(np.unique(rule.classes, axis=0))
+print(f"{kinds} kinds of patterns by what the rule depends on: ones, adjacent pairs of ones, opposite pairs of ones")
 
 # %% [markdown]
 # ## The experiment
@@ -70,14 +71,14 @@ settings = ni.PlaneSettings(
     gradients=ni.GradientSettings(batch_size=256, batches=4),
 )
 plain = replace(settings, gradients=None)
-kinds = {
+trainings = {
     "tanh": settings,
     "relu": replace(plain, network=replace(plain.network, activation="relu")),
     "full batches": replace(plain, batch_size=None, learning_rate=0.05 * len(data.trained) / 256),
     "1 hidden": replace(plain, network=with_depth(plain.network, 1)),
     "3 hidden": replace(plain, network=with_depth(plain.network, 3)),
 }
-studies = {name: ni.information_plane(kind, data, progress=silent) for name, kind in kinds.items()}
+studies = {name: ni.information_plane(kind, data, progress=silent) for name, kind in trainings.items()}
 for name, study in studies.items():
     trained, other = study.errors[:, -1].mean(axis=1)
     print(f"{name:12} error after {study.epochs[-1]} epochs: {trained:.4f} on trained patterns, {other:.4f} on others")
@@ -97,9 +98,9 @@ figure
 # %% [markdown]
 # **(a, b)** Fitting and compression are there: $I(T;Y)$ rises, then $I(X;T)$ of the narrow layers falls. **(c)** Two
 # phases of the gradients are there too: first the mean gradient is larger than its scatter between minibatches, later
-# smaller (dots), although it comes back to about 1 after epoch 100. **(d)** The curve of a class that is a function of the input is $\min(I(X;T), H(Y))$, which is flat
-# above one bit: a layer that keeps the class lies on it whatever else it keeps, and these keep bits that the class does
-# not need.
+# smaller (dots), although it comes back to about 1 after epoch 100. **(d)** The curve of a class that is a function of
+# the input is $\min(I(X;T), H(Y))$, which is flat above one bit: a layer that keeps the class lies on it whatever else
+# it keeps, and these keep bits that the class does not need.
 #
 # A curve that bends asks more. With labels drawn from probabilities that depend on how clear a pattern's class is:
 
