@@ -12,7 +12,12 @@ from ntkinfo.bottleneck.dual import (
     natural_rank,
     solve_dual,
 )
-from ntkinfo.bottleneck.dual_exponents import chernoff_information, compare_exponents, error_exponents
+from ntkinfo.bottleneck.dual_exponents import (
+    chernoff_information,
+    compare_exponents,
+    error_exponents,
+    exponents_beside,
+)
 from ntkinfo.bottleneck.problems import DiscreteProblem, binary_symmetric, erasure, random_problem, soft_twelve_bit_rule
 from ntkinfo.core.progress import silent
 
@@ -189,6 +194,7 @@ def test_curve_and_reduction():
         (lambda: natural_rank(np.eye(2)), "natural parameter"),
         (lambda: solve_dual(binary_symmetric(), -1.0), "beta"),
         (lambda: dual_curve(binary_symmetric(), []), "betas"),
+        (lambda: exponents_beside(binary_symmetric(), [], []), "dual is empty"),
     ],
 )
 def test_bad_input(call, message):
