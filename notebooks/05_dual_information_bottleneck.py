@@ -129,8 +129,9 @@ assert max(deviations) < 1e-3
 assert abs(critical["binary symmetric, 10 %", "dual"] - 4 / np.log(9) ** 2) < 1e-9
 
 # %% [markdown]
-# Where the two problems are symmetric the formula is also where the best solution starts. Elsewhere that jumps away
-# earlier: the formula says where the trivial solution stops being a local minimum, not where it stops being the best.
+# For the symmetric channel the formula is also where the best solution starts. In the other two problems the best
+# solution jumps away earlier: the formula says where the trivial one stops being a local minimum, not where it stops
+# being the best.
 #
 # ## Exponential family and exponents
 #
@@ -141,6 +142,7 @@ assert abs(critical["binary symmetric, 10 %", "dual"] - 4 / np.log(9) ** 2) < 1e
 # clusters have the same sum for every encoder. Within a cluster of two inputs the loss is the Chernoff exponent
 # $-\log\sum_y p(y|x_1)^\lambda\, p(y|x_2)^{1-\lambda}$, the rate at which their confusion dies out with the number of
 # draws of Y. Minimising the one maximises the other: a good encoder puts together inputs that are hard to tell apart.
+# Encoders are compared where the loss within clusters is still above 2 % of what it is with one cluster.
 
 
 # %%

@@ -29,7 +29,8 @@
 # ## The trials
 #
 # Every trial is an ensemble of infinitely wide networks: a data set, a share of wrong training labels, an architecture,
-# a ridge and a time to stop. Everything about it, the true gap included, follows in closed form or by integration.
+# a ridge and a time to stop. Everything about it, the gap on the test inputs included, follows from the law of its
+# outputs: nothing is trained.
 
 # %%
 # %matplotlib inline
