@@ -39,7 +39,7 @@ nb_execution_mode = "off"  # notebooks carry their outputs; the tests execute th
 nb_merge_streams = True
 
 bibtex_bibfiles = ["references.bib"]
-bibtex_default_style = "unsrt"
+bibtex_default_style = "plain"
 bibtex_reference_style = "author_year"
 
 autodoc_member_order = "bysource"
