@@ -128,7 +128,11 @@ def _head(column: Column, sortable: bool) -> Html:
 
 def _row(cells: Sequence[object], columns: Sequence[Column]) -> list[Html]:
     first, *others = [cell if isinstance(cell, Cell) else Cell(cell) for cell in cells]
-    head = element("th", first.content, scope="row", data_order=first.order)
+    content = first.content
+    if isinstance(content, str) and not isinstance(content, Html):
+        # Where it has to break on a small screen, a name breaks behind an underscore.
+        content = Html("_<wbr>".join(str(joined([part])) for part in content.split("_")))
+    head = element("th", content, scope="row", data_order=first.order)
     return [head, *(cell.html(column.numeric) for cell, column in zip(others, columns[1:], strict=True))]
 
 
@@ -159,6 +163,6 @@ def pairs(rows: Iterable[tuple[object, object]]) -> Html:
 
 def without_tex(text: str) -> str:
     """A label made for matplotlib, without its TeX."""
-    for mark, plain in (("\\mathbf{", ""), ("}", ""), ("{", ""), ("$", ""), ("\\sqrt", "√"), ("^2", "²"), ("^(", "^(")):
+    for mark, plain in (("\\mathbf{", ""), ("}", ""), ("{", ""), ("$", ""), ("\\sqrt", "√"), ("^2", "²")):
         text = text.replace(mark, plain)
     return text
