@@ -2,6 +2,7 @@
 
 import doctest
 import importlib
+import importlib.util
 import re
 import tomllib
 from pathlib import Path
@@ -69,3 +70,30 @@ def test_the_packages_to_install_with_pip_are_those_the_project_needs():
     needed = {re.split(r"[<>=]", line)[0] for line in project["dependencies"]} - {"neural-tangents"} | {"frozendict"}
     command = (ROOT / "docs" / "installing.md").read_text().split("\npip install ")[2].split("```")[0]
     assert set(command.replace("\\\n", "").split()) == needed
+
+
+def benchmarks_report():
+    spec = importlib.util.spec_from_file_location("benchmarks_report", ROOT / "benchmarks" / "report.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_page_of_the_benchmarks_is_made_of_the_kept_results():
+    report = benchmarks_report()
+    records = report.load()
+    page = report.page(records)
+    assert all((ROOT / record["script"]).is_file() for record in records)
+    missed = [figure for record in records for figure in record["figures"] if figure.get("met") is False]
+    assert page.count("**missed**") == len(missed)
+    assert all(" ".join([record["script"], *record["arguments"]]) in page for record in records)
+
+
+def test_a_new_result_takes_the_place_of_the_old_one_of_its_command():
+    report = benchmarks_report()
+    old = {"topic": "Speed", "script": "benchmarks/a.py", "arguments": ["--x"], "date": "2026-01-01"}
+    other = {"topic": "Speed", "script": "benchmarks/a.py", "arguments": [], "date": "2026-01-01"}
+    new = {"script": "benchmarks/a.py", "arguments": ["--x"], "date": "2026-02-02"}
+    assert report.keep(new, [old, other]) == [{"topic": "Speed", **new}, other]
+    assert report.keep({**new, "arguments": ["--y"]}, [old])[1]["topic"] == "Speed"
+    assert report.keep({**new, "script": "benchmarks/b.py"}, [old])[1]["topic"] == "Other"
