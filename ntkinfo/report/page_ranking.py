@@ -130,7 +130,10 @@ def _row(found: xr.Dataset, index: int, splits: Sequence[str], scores: Sequence[
 
 
 def _number(value: float, form: str = ".3g") -> Cell:
-    text = f"{value:{form}}".replace("-", "−") if np.isfinite(value) else number_text(value)
+    if not np.isfinite(value):
+        return Cell(number_text(value), value)
+    rounded = float(f"{value:{form}}") + 0.0  # no minus sign before a zero
+    text = f"{rounded:{form}}".replace("-", "−")
     return Cell(text, value)
 
 
