@@ -1,4 +1,4 @@
-"""Configuration of the documentation: `sphinx-build -W -b html docs docs/_build`.
+"""Configuration of the documentation: `sphinx-build -W -b html docs docs/_build/html`.
 
 The build needs no network: mathematics is set by a MathJax that is copied beside the pages, and nothing is fetched from
 other projects' inventories.
@@ -29,7 +29,7 @@ extensions = [
     "reference_pages",
 ]
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
-exclude_patterns = ["_build", "_ext"]
+exclude_patterns = ["_build", "_ext", "jupyter_execute"]  # the last is left beside the output folder by myst-nb
 nitpicky = True
 default_role = "literal"
 
