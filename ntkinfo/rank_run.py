@@ -12,8 +12,9 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from ntkinfo.config_reading import ConfigError, Problem, load_config
+from ntkinfo.config_reading import ConfigError, Problem, dump_config, load_config
 from ntkinfo.core.progress import silent
+from ntkinfo.core.versions import versions
 from ntkinfo.information.curve_files import save_curves
 from ntkinfo.report.progress import ConsoleProgress, Interruptible
 from ntkinfo.report.ranking_figure import ranking_figure
@@ -64,12 +65,13 @@ def show(output: Console, found: Ranking) -> None:
     print_ranking(output, found.dataset())
 
 
-def ranking_files(found: Ranking, formats: Sequence[str]) -> dict[str, Callable[[Path], Any]]:
+def ranking_files(found: Ranking, config: SearchConfig) -> dict[str, Callable[[Path], Any]]:
     """What writes the files of a ranking, by name, as `ResultsFolder.write` takes them."""
-    dataset = found.dataset()
+    provenance = {f"version_{name}": version for name, version in versions().items()}
+    dataset = found.dataset().assign_attrs(configuration=dump_config(config), **provenance)
     figure = ranking_figure(dataset)
     files: dict[str, Callable[[Path], Any]] = {f"{NAME}.nc": lambda place: save_curves(dataset, place)}
-    for suffix in dict.fromkeys(formats):
+    for suffix in dict.fromkeys(config.output.formats):
         files[f"{NAME}.{suffix}"] = lambda place: save_figure(figure, place)
     return files
 
@@ -102,7 +104,7 @@ def _run(
             messages.print("Interrupted; nothing was written.")
             return INTERRUPTED
         show(output, found)
-        written = results.write(ranking_files(found, config.output.formats))
+        written = results.write(ranking_files(found, config))
     listed = ", ".join(path.name for path in written)
     output.print(f"\n{listed} in {escape(str(folder))} ({time.monotonic() - start:.0f} s)", soft_wrap=True)
     if switches.report:

@@ -136,4 +136,4 @@ def _rank(config: SearchConfig, trials: Sequence[Trial], folder: Path, output: C
     found = rank(table, settings, track)
     show(output, found)
     with ResultsFolder(folder) as results:
-        return results.write(ranking_files(found, config.output.formats))
+        return results.write(ranking_files(found, config))

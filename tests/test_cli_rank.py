@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import ntkinfo as ni
 from ntkinfo.core.progress import silent
 from ntkinfo.rank_run import ranking_files
 from ntkinfo.report.ranking_figure import ranking_figure
@@ -16,6 +17,7 @@ from ntkinfo.search.records import Records
 from ntkinfo.search.scores import ScoreSettings
 from ntkinfo.search.scores_all import AllSettings
 from ntkinfo.search.scores_conditional import ConditionalSettings
+from ntkinfo.search_config import SearchConfig
 from tests.cli_helpers import files
 from tests.known_scores import grid_trials
 
@@ -140,9 +142,12 @@ def test_many_measures_are_cut_to_the_best(tmp_path):
     assert ranking_table(dataset).row_count == 25
     figure = ranking_figure(dataset)
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == list(found.measures[:25])
-    for name, writer in ranking_files(found, ["pdf"]).items():
+    for name, writer in ranking_files(found, SearchConfig(output={"formats": ["pdf"]})).items():
         writer(tmp_path / name)
     assert files(tmp_path) == ["ranking.nc", "ranking.pdf"]
+    kept = ni.load_curves(tmp_path / "ranking.nc").attrs
+    assert kept["version_ntkinfo"] == ni.__version__
+    assert 'formats = ["pdf"]' in kept["configuration"]
 
 
 def test_lines_of_progress_say_rate_and_time_left():

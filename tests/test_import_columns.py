@@ -24,7 +24,6 @@ ORDER = {
 ONLY_IN = {
     "neural_tangents": ("kernels/neural_tangents_compat.py", "kernels/_neural_tangents_patches.py"),
     "matplotlib": ("report/style.py", "report/figures.py", "report/*_figure.py"),
-    "bokeh": ("report/page.py",),
     "dask": ("search/cluster.py",),
     "distributed": ("search/cluster.py",),
     "dask_jobqueue": ("search/cluster.py",),
