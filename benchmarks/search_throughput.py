@@ -26,7 +26,7 @@ from ntkinfo.information.curve_job import CurveSettings
 from ntkinfo.information.curves import curves_of
 from ntkinfo.kernels.architectures import FullyConnected
 from ntkinfo.kernels.blocks import kernel_blocks
-from ntkinfo.search.plan import plan
+from ntkinfo.search.plan import plan_trials
 from ntkinfo.search.space import Space
 from ntkinfo.search.trial import measure_names, measure_trials
 from ntkinfo.search.trial_data import clean_data, forget_data, noisy_data
@@ -99,7 +99,7 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["digits", "breast_cancer", "wine", "teacher_gp"])
     given = parser.parse_args()
     some = trials(given.data, TrialOptions(quantities=given.quantities))
-    made = plan(some)
+    made = plan_trials(some)
     afresh(some[0])  # imports, and what the library does once
     sample, wall, processor = timed(
         lambda: [(some[i], afresh(some[i])) for i in np.linspace(0, len(some) - 1, given.sample).astype(int)]

@@ -43,20 +43,25 @@ from collections import Counter
 import numpy as np
 from IPython.display import Markdown
 
+from ntkinfo import (
+    AllSettings,
+    ClusterSettings,
+    RankSettings,
+    ScoreSettings,
+    Space,
+    SymbolicSettings,
+    TrialOptions,
+    measure_trials,
+    plan_trials,
+    rank,
+    ranking_figure,
+    read_records,
+    sweep,
+    symbolic_search,
+    trial_table,
+)
 from ntkinfo.core.progress import silent
-from ntkinfo.report.ranking_figure import ranking_figure
-from ntkinfo.search.cluster_settings import ClusterSettings
-from ntkinfo.search.plan import plan
-from ntkinfo.search.ranking import RankSettings, rank
-from ntkinfo.search.records import read_records
-from ntkinfo.search.scores import ScoreSettings
-from ntkinfo.search.scores_all import AllSettings
-from ntkinfo.search.space import Space
-from ntkinfo.search.sweep import sweep
-from ntkinfo.search.symbolic import SymbolicSettings, symbolic_search
-from ntkinfo.search.trial import measure_trials
-from ntkinfo.search.trial_description import TrialOptions
-from ntkinfo.search.trial_table import baselines, directions, trial_table
+from ntkinfo.search.trial_table import baselines, directions
 
 space = Space(
     {
@@ -72,7 +77,7 @@ space = Space(
     },
     TrialOptions(n_test=256, quantities="all"),
 )
-made = plan(space.trials())
+made = plan_trials(space.trials())
 print(made.summary())
 
 # %% [markdown]

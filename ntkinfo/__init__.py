@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ntkinfo.bottleneck.dual import dual_curve as dual_curve
     from ntkinfo.bottleneck.dual import solve_dual as solve_dual
     from ntkinfo.bottleneck.dual_exponents import compare_exponents as compare_exponents
+    from ntkinfo.bottleneck.dual_exponents import exponents_beside as exponents_beside
     from ntkinfo.bottleneck.gaussian import GaussianBottleneck as GaussianBottleneck
     from ntkinfo.bottleneck.gaussian_dual import GaussianDualBottleneck as GaussianDualBottleneck
     from ntkinfo.bottleneck.gaussian_samples import bottleneck_from_samples as bottleneck_from_samples
@@ -146,7 +147,30 @@ if TYPE_CHECKING:
     from ntkinfo.report.figures import plane_figure as plane_figure
     from ntkinfo.report.layers_figure import layers_figure as layers_figure
     from ntkinfo.report.noisy_figure import noisy_figure as noisy_figure
+    from ntkinfo.report.page import write_page as write_page
+    from ntkinfo.report.ranking_figure import ranking_figure as ranking_figure
     from ntkinfo.report.style import save_figure as save_figure
+    from ntkinfo.report.variational_figure import variational_figure as variational_figure
+    from ntkinfo.search.cluster_settings import ClusterSettings as ClusterSettings
+    from ntkinfo.search.cluster_settings import SlurmSettings as SlurmSettings
+    from ntkinfo.search.environments import TrialTable as TrialTable
+    from ntkinfo.search.plan import measured_rates as measured_rates
+    from ntkinfo.search.plan import plan_trials as plan_trials
+    from ntkinfo.search.ranking import RankSettings as RankSettings
+    from ntkinfo.search.ranking import rank as rank
+    from ntkinfo.search.records import read_records as read_records
+    from ntkinfo.search.scores import ScoreSettings as ScoreSettings
+    from ntkinfo.search.scores_all import AllSettings as AllSettings
+    from ntkinfo.search.space import Range as Range
+    from ntkinfo.search.space import Space as Space
+    from ntkinfo.search.sweep import SweepSettings as SweepSettings
+    from ntkinfo.search.sweep import sweep as sweep
+    from ntkinfo.search.symbolic import SymbolicSettings as SymbolicSettings
+    from ntkinfo.search.symbolic import symbolic_search as symbolic_search
+    from ntkinfo.search.trial import measure_trials as measure_trials
+    from ntkinfo.search.trial_description import Trial as Trial
+    from ntkinfo.search.trial_description import TrialOptions as TrialOptions
+    from ntkinfo.search.trial_table import trial_table as trial_table
     from ntkinfo.training.discrete import GradientDescent as GradientDescent
     from ntkinfo.training.discrete import HeavyBall as HeavyBall
     from ntkinfo.training.output_distribution import output_distribution as output_distribution
@@ -164,7 +188,7 @@ _HOMES = {
     "ntkinfo.bottleneck.discrete_curve": ("bottleneck_curve",),
     "ntkinfo.bottleneck.discrete_search": ("SolverSettings",),
     "ntkinfo.bottleneck.dual": ("dual_critical_beta", "dual_curve", "solve_dual"),
-    "ntkinfo.bottleneck.dual_exponents": ("compare_exponents",),
+    "ntkinfo.bottleneck.dual_exponents": ("compare_exponents", "exponents_beside"),
     "ntkinfo.bottleneck.gaussian": ("GaussianBottleneck",),
     "ntkinfo.bottleneck.gaussian_dual": ("GaussianDualBottleneck",),
     "ntkinfo.bottleneck.gaussian_samples": ("bottleneck_from_samples",),
@@ -242,7 +266,23 @@ _HOMES = {
     "ntkinfo.report.figures": ("curves_figure", "plane_figure"),
     "ntkinfo.report.layers_figure": ("layers_figure",),
     "ntkinfo.report.noisy_figure": ("noisy_figure",),
+    "ntkinfo.report.page": ("write_page",),
+    "ntkinfo.report.ranking_figure": ("ranking_figure",),
     "ntkinfo.report.style": ("save_figure",),
+    "ntkinfo.report.variational_figure": ("variational_figure",),
+    "ntkinfo.search.cluster_settings": ("ClusterSettings", "SlurmSettings"),
+    "ntkinfo.search.environments": ("TrialTable",),
+    "ntkinfo.search.plan": ("measured_rates", "plan_trials"),
+    "ntkinfo.search.ranking": ("RankSettings", "rank"),
+    "ntkinfo.search.records": ("read_records",),
+    "ntkinfo.search.scores": ("ScoreSettings",),
+    "ntkinfo.search.scores_all": ("AllSettings",),
+    "ntkinfo.search.space": ("Range", "Space"),
+    "ntkinfo.search.sweep": ("SweepSettings", "sweep"),
+    "ntkinfo.search.symbolic": ("SymbolicSettings", "symbolic_search"),
+    "ntkinfo.search.trial": ("measure_trials",),
+    "ntkinfo.search.trial_description": ("Trial", "TrialOptions"),
+    "ntkinfo.search.trial_table": ("trial_table",),
     "ntkinfo.training.discrete": ("GradientDescent", "HeavyBall"),
     "ntkinfo.training.output_distribution": ("output_distribution",),
     "ntkinfo.training.procedures": ("Converged", "GradientFlow", "nngp_posterior", "ntk_posterior"),

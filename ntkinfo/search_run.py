@@ -19,7 +19,7 @@ from ntkinfo.report.progress import Interruptible
 from ntkinfo.report.results import ResultsFolder
 from ntkinfo.report.sweep_progress import SweepProgress
 from ntkinfo.running import DONE, INTERRUPTED, Job, Switches, run_job
-from ntkinfo.search.plan import Plan, measured_rates, plan
+from ntkinfo.search.plan import Plan, measured_rates, plan_trials
 from ntkinfo.search.ranking import rank
 from ntkinfo.search.records import read_records
 from ntkinfo.search.sweep import SweepInterrupted, SweepResult, sweep
@@ -81,8 +81,8 @@ def _planned(config: SearchConfig, trials: Sequence[Trial], folder: Path, output
     missing = [trial for trial in trials if trial.fingerprint not in done]
     rates = measured_rates(missing, progress=track) if missing else None
     FAMILIES_HERE.clear()
-    made = plan(trials, rates)
-    left = plan(missing, rates) if missing else made
+    made = plan_trials(trials, rates)
+    left = plan_trials(missing, rates) if missing else made
     count = workers(config)
     left.require_memory(count)
     if len(missing) < len(trials):

@@ -162,7 +162,7 @@ class Plan:
 Measure = Callable[[Sequence[Trial]], Iterable[Outcome]]
 
 
-def plan(trials: Iterable[Trial], rates: Rates | None = None) -> Plan:
+def plan_trials(trials: Iterable[Trial], rates: Rates | None = None) -> Plan:
     """Group trials by what they share, and estimate what they take.
 
     Args:
@@ -196,7 +196,7 @@ def measured_rates(trials: Iterable[Trial], measure: Measure = measure_trials, p
         measure: what measures them.
         progress: shown over the timings.
     """
-    first = min(plan(trials).groups, key=lambda group: group.seconds)
+    first = min(plan_trials(trials).groups, key=lambda group: group.seconds)
     some = [trial for trial in first.trials if trial.depth == first.trials[0].depth][:24]
     expected = _group(first.key, tuple(some), Rates())
     spent = []

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ntkinfo.search import plan as plan_module
-from ntkinfo.search.plan import Rates, measured_rates, plan
+from ntkinfo.search.plan import Rates, measured_rates, plan_trials
 from ntkinfo.search.space import Space
 from ntkinfo.search.trial_description import Outcome, TrialOptions
 
@@ -17,7 +17,7 @@ def trials(**axes):
 
 def test_groups_hold_every_trial_once_and_share_what_can_be_shared():
     some = trials()
-    made = plan([*some, *some])
+    made = plan_trials([*some, *some])
     assert made.trials == len(some) == 2 * 2 * 2 * 2 * 2 * 2 * 2 * 3
     assert len(made.groups) == 2 * 2 * 2 * 3  # data sets, sizes, deviations, seeds
     assert made.kernels == 2 * len(made.groups)  # depths
@@ -35,20 +35,20 @@ def test_groups_hold_every_trial_once_and_share_what_can_be_shared():
 
 
 def test_estimates_add_up_and_grow():
-    made = plan(trials())
+    made = plan_trials(trials())
     assert made.seconds == pytest.approx(made.compiling + sum(group.seconds for group in made.groups))
     assert made.elapsed(2) < made.elapsed(1) == pytest.approx(made.seconds)
-    larger = plan(trials(n=[32, 64]))
+    larger = plan_trials(trials(n=[32, 64]))
     assert larger.seconds > made.seconds
     assert larger.memory > made.memory
-    slower = plan(trials(), Rates().faster(2.0, 3.0))
+    slower = plan_trials(trials(), Rates().faster(2.0, 3.0))
     assert slower.seconds - slower.compiling > 2 * (made.seconds - made.compiling)
     drawn = Space({"n": [32]}, TrialOptions(quantities="all")).trials()
-    assert plan(drawn).seconds > plan(Space({"n": [32]}).trials()).seconds
+    assert plan_trials(drawn).seconds > plan_trials(Space({"n": [32]}).trials()).seconds
 
 
 def test_what_is_printed():
-    text = plan(trials()).summary(2)
+    text = plan_trials(trials()).summary(2)
     assert "384 trials in 24 groups: 48 networks, 96 eigen-decompositions" in text
     assert "on 2 workers" in text
     assert "GiB a worker" in text
@@ -68,13 +68,13 @@ def test_rates_are_those_of_this_machine(monkeypatch):
     assert len(seen) == 3
     assert len({trial.depth for trial in seen[0]}) == 1
     # The third run has the trials alone: 3 s. The second one adds what is shared: 1 s.
-    timed = plan(seen[0], rates).groups[0]
+    timed = plan_trials(seen[0], rates).groups[0]
     assert timed.trial_seconds * len(seen[0]) == pytest.approx(3.0)
     assert timed.shared_seconds == pytest.approx(1.0)
 
 
 def test_what_does_not_fit_is_refused_with_a_remedy(monkeypatch):
-    made = plan(trials(data=["digits"], n=[256]))
+    made = plan_trials(trials(data=["digits"], n=[256]))
     made.require_memory(1)
     monkeypatch.setattr(plan_module, "available_memory", lambda: 1e-3)
     with pytest.raises(MemoryError, match="the largest has 256 inputs of digits: take fewer inputs, n_test or workers"):
@@ -83,4 +83,4 @@ def test_what_does_not_fit_is_refused_with_a_remedy(monkeypatch):
 
 def test_no_trials():
     with pytest.raises(ValueError, match="no trials"):
-        plan([])
+        plan_trials([])
