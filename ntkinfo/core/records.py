@@ -76,6 +76,15 @@ class Dataset:
             )
         self._check_labels()
 
+    def __repr__(self) -> str:
+        """Name, sizes and fingerprint, without the arrays."""
+        outputs = f"{self.n_outputs} output" + "s" * (self.n_outputs != 1)
+        classes = "regression" if self.labels_train is None else f"{len(self.class_names)} classes"
+        return (
+            f"Dataset({self.name!r}: {len(self.x_train)} train, {len(self.x_test)} test, inputs of shape "
+            f"{self.x_train.shape[1:]}, {outputs}, {classes}, fingerprint {self.fingerprint[:12]})"
+        )
+
     def _check_shapes(self) -> None:
         for key in ("x_train", "x_test"):
             if getattr(self, key).ndim < 2:

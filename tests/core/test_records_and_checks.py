@@ -96,3 +96,12 @@ def test_float64_is_local():
     with float64():
         assert jnp.ones(1).dtype == jnp.float64
     assert jnp.ones(1).dtype == jnp.float32
+
+
+def test_data_are_shown_in_one_line_without_their_arrays():
+    data = Dataset(**arrays(labels_train=np.arange(6) % 2, labels_test=np.arange(4) % 2, name="cells"))
+    mark = data.fingerprint[:12]
+    sizes = "6 train, 4 test, inputs of shape (3,), 2 outputs"
+    assert repr(data) == f"Dataset('cells': {sizes}, 2 classes, fingerprint {mark})"
+    plain = Dataset(**arrays(y_train=arrays()["y_train"][:, :1], y_test=arrays()["y_test"][:, :1]))
+    assert "1 output, regression, fingerprint" in repr(plain)
