@@ -126,7 +126,7 @@ def _draw_ratios(axes: Axes, study: PlaneStudy, start: CompressionStart | None) 
     axes.yaxis.set_major_formatter(FuncFormatter(lambda ratio, _: f"{ratio:g}"))
     axes.yaxis.set_minor_locator(NullLocator())
     _dress_epochs(axes, epochs)
-    axes.set_ylabel("signal / noise at fixed weights")
+    axes.set_ylabel("signal / noise at fixed weights (1)")
 
 
 def _draw_gaps(axes: Axes, bound: LayersAgainstBound, scale: float, unit: str) -> None:
