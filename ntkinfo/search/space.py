@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
-from ntkinfo.search.trial_description import AXES, Trial, TrialOptions, Value, plain
+from ntkinfo.search.trial_description import AXES, TEACHER, Trial, TrialOptions, Value, plain
 
 KINDS = ("grid", "random", "sobol")
 WHOLE_NUMBERS = ("n", "depth", "seed")
@@ -131,7 +131,7 @@ class Space:
             raise ValueError(f"the grid has {size:,} combinations, and {MOST:,} are the most; take fewer values")
 
     def _check_values(self, name: str, axis: Axis) -> None:
-        """Try each value with the others' first; those of a range at its ends."""
+        """Try each value by itself, those of a range at their ends; what depends on the data set, where all may be."""
         whole = name in WHOLE_NUMBERS
         if whole and isinstance(axis, Range) and not (float(axis.low).is_integer() and float(axis.high).is_integer()):
             raise ValueError(f"{name} goes from {axis.low:g} to {axis.high:g}; its bounds must be whole numbers")
@@ -140,9 +140,10 @@ class Space:
             raise ValueError(f"{name} is {list(values)!r}; it must be whole numbers")
         if name == "data":
             return  # a data set alone may lack its files; whole trials are checked when they are made
+        # The teacher gives any number of inputs, and its noise is a deviation.
+        others: dict[str, Any] = {"data": TEACHER} if name in ("n", "noise") else {}
         for value in values:
-            given: dict[str, Any] = {name: value}
-            Trial(**given)
+            Trial(**others, **{name: value})
 
     def trials(self) -> tuple[Trial, ...]:
         """All the trials, each once.

@@ -27,6 +27,7 @@ AT_THE_END = ("converged", "nngp_posterior", "ntk_posterior")
 """Procedures whose result does not depend on the stopping time."""
 TEACHER = "teacher_gp"
 BUNDLED = ("digits", "breast_cancer", "wine", "diabetes")
+REAL_VALUED = ("diabetes", TEACHER)
 FILES = ("idx", "npz", "csv", "parquet", "mat")
 POOLS = {"digits": 1797, "breast_cancer": 569, "wine": 178, "diabetes": 442}
 """Inputs of the bundled data sets."""
@@ -141,7 +142,7 @@ class Trial:
         for name in ("noise", "w_std", "b_std", "ridge", "time"):
             # −0 is 0; a whole number and the same real number are one trial.
             object.__setattr__(self, name, float(getattr(self, name)) + 0.0)
-        if self.data not in (TEACHER, "diabetes") and self.data in BUNDLED:
+        if not self.real_valued:
             checks.probability("noise", self.noise)
         if self.n >= POOLS.get(self.data, math.inf):
             raise ValueError(f"n is {self.n}, and {self.data} has {POOLS[self.data]} inputs, of which some are to test")
@@ -150,6 +151,13 @@ class Trial:
             raise ValueError(f"data is {self.data!r}, which needs the option(s) {', '.join(needed)}")
         if self.family != "fully_connected" and self.data not in ("digits", "idx"):
             raise ValueError(f"family is {self.family!r}, which needs images, and {self.data!r} has none")
+
+    @property
+    def real_valued(self) -> bool:
+        """Whether the data set's targets are real numbers, and noise on them Gaussian rather than a replaced class."""
+        return self.data in REAL_VALUED or (
+            self.data in FILES and dict(self.options.files).get("targets") == "regression"
+        )
 
     @property
     def settings(self) -> dict[str, Value]:
@@ -215,11 +223,6 @@ class Outcome:
     row: Mapping[str, Value]
     error: str | None
     seconds: float
-
-
-def is_regression(data: str) -> bool:
-    """Whether noise on the targets of a data set is Gaussian rather than a replaced class."""
-    return data in (TEACHER, "diabetes")
 
 
 def plain(value: Any) -> Value:

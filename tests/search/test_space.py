@@ -87,6 +87,19 @@ def test_combinations_that_make_no_sense_are_found_when_trials_are_made():
         Space({"data": ["digits", "wine"], "n": [256]}).trials()
 
 
+def test_values_are_not_held_to_what_another_data_set_allows():
+    # The default data set, digits, has 1,797 inputs and labels, whose noise is a probability.
+    assert {t.noise for t in Space({"data": ["teacher_gp"], "n": [4000], "noise": [0.0, 2.0]}).trials()} == {0.0, 2.0}
+    files = TrialOptions(files=(("image_file", "images"), ("label_file", "labels")))
+    assert Space({"data": ["idx"], "n": [4000]}, files).trials()[0].n == 4000
+    with pytest.raises(ValueError, match="noise is 2"):
+        Space({"data": ["idx"], "n": [4000], "noise": [2.0]}, files).trials()
+    with pytest.raises(ValueError, match="noise is 2"):
+        Space({"data": ["teacher_gp", "wine"], "noise": [2.0]}).trials()
+    real = TrialOptions(files=(("path", "a.npz"), ("targets", "regression")))
+    assert Space({"data": ["npz"], "noise": [2.0]}, real).trials()[0].noise == 2.0
+
+
 def test_axes_as_they_are_written():
     assert axis_of("ridge", 1) == (1.0,)
     assert axis_of("ridge", [1, 10, "log"]) == Range(1.0, 10.0, True)
