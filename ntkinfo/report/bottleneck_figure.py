@@ -8,9 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import NullLocator
 
 from ntkinfo.report.series import COLOURS
 from ntkinfo.report.style import DOTS, WIDTH, dress_log_axis, styled
+
+_ROUNDING = 64 * float(np.finfo(float).eps)  # of sums of some ten logarithms, relative to their size
 
 
 def bottleneck_figure(found: xr.Dataset, bits: bool = False) -> Figure:
@@ -18,7 +21,8 @@ def bottleneck_figure(found: xr.Dataset, bits: bool = False) -> Figure:
 
     Left, I(T;Y) over I(T;X): the achieved curve, solutions as dots, solutions of the dual as hollow squares, I(X;Y)
     dotted; nothing can lie in the grey. Middle, the certificate: how far the certified bound is above the curve, and of
-    each solution its own. Right, where the dual was solved: its distortion over I(T;X).
+    each solution its own (hollow: no more than rounding makes). Right, where the dual was solved: its distortion over
+    I(T;X).
 
     Args:
         found: from `discrete_dataset` or `gaussian_dataset`.
@@ -82,9 +86,21 @@ def _draw_gaps(axes: Axes, found: xr.Dataset, scale: float) -> None:
         axes.plot(given, np.where(between > 0, between, np.nan), color="black", linewidth=1.0)
     gap = scale * found["gap"].values
     place = scale * found["information_input"].values
-    # A gap of exactly 0 has no place on a log axis: what rounding leaves at least stands for it.
-    axes.plot(place, np.maximum(gap, 1e-16), marker="o", linestyle="", color=COLOURS[0], markersize=2.6)
+    # Differences of numbers of this size below it are rounding, and 0 has no place on a log axis.
+    floor = _ROUNDING * max(scale, float(np.max(place, initial=0.0)))
+    above = gap > floor
+    style = {"marker": "o", "linestyle": "", "color": COLOURS[0], "markersize": 2.6}
+    axes.plot(place[above], gap[above], **style)
+    if not np.all(above):
+        axes.plot(place[~above], np.full(np.sum(~above), floor), markerfacecolor="white", **style)
+        text = "within rounding" if np.any(above) else f"all within rounding, {floor:.0e}"
+        place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
+        axes.annotate(text, (0.03, floor), xytext=(0, 4), fontsize=6, **place)
     dress_log_axis(axes)
+    if not np.any(above) and not np.any(between > 0):
+        axes.set_yscale("log")
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.set_ylim(floor / 10, floor * 1e4)
     axes.set_xlim(-0.025 * given[-1], 1.025 * given[-1])
 
 

@@ -17,6 +17,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from ntkinfo.report.series import COLOURS
 from ntkinfo.report.style import DOTS, WIDTH, TimeAxis, dress_log_axis, styled
 
+DASHES = (0, (4, 2))
 # Where each discrepancy stands in the legend and what it is called there.
 _NAMES = {
     "mean": "mean / $\\sqrt{v}$",
@@ -55,13 +56,13 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
     panels += [_scaling] if "exponent" in comparison else []
     with styled():
         rows = -(-len(panels) // 3)
-        figure = Figure(figsize=(WIDTH, 2.15 * rows + 0.35), layout="constrained")
+        figure = Figure(figsize=(WIDTH, 2.15 * rows + 0.75), layout="constrained")
         grid = figure.add_gridspec(rows, 3)
         for index, draw in enumerate(panels):
             axes = figure.add_subplot(grid[index // 3, index % 3])
             draw(axes, comparison)
             axes.set_title(f"{string.ascii_lowercase[index]}   {axes.get_title(loc='left')}")
-        _legend(figure, comparison)
+        _legends(figure, comparison)
     return figure
 
 
@@ -90,7 +91,7 @@ def _scores(axes: Axes, comparison: xr.Dataset, family: str, title: str, limit: 
     else:
         axes.set_ylim(bottom=0)
     axes.set_title(title)
-    axes.set_ylabel("largest deviation (standard errors)")
+    axes.set_ylabel("largest deviation (std. errors)")
     times.dress(axes, "training time (1)")
 
 
@@ -112,10 +113,10 @@ def _drift(axes: Axes, comparison: xr.Dataset) -> None:
     times = _lines(axes, comparison, drift.where(drift["time"] > 0))  # at the start there is rounding only
     if "kernel_start_error" in comparison:
         for colour, level in zip(_colours(comparison), comparison["kernel_start_error"].values, strict=True):
-            axes.axhline(float(level), color=colour, linestyle=(0, (4, 2)), linewidth=0.7)
+            axes.axhline(float(level), color=colour, linestyle=DASHES, linewidth=0.7)
     dress_log_axis(axes)
     axes.set_title("Tangent kernel")
-    axes.set_ylabel("relative change (1); dashed: start off limit")
+    axes.set_ylabel("relative change (1)")
     times.dress(axes, "training time (1)")
 
 
@@ -132,7 +133,7 @@ def _information(axes: Axes, comparison: xr.Dataset) -> None:
         times.line(axes, row, color=colour)
         times.ends(axes, row, colour, face=colour)
     axes.set_title("Output and input: $\\mathbf{I(Z;X)}$")
-    axes.set_ylabel("information (nat), test; black: law")
+    axes.set_ylabel("information, test (nat)")
     times.dress(axes, "training time (1)")
 
 
@@ -140,7 +141,7 @@ def _divergence(axes: Axes, comparison: xr.Dataset) -> None:
     averaged = comparison["divergence_test"].mean("test_input").transpose("width", "time")
     times = _lines(axes, comparison, averaged)
     axes.set_title("Divergence from the law")
-    axes.set_ylabel("KL less chance (nat an input), test")
+    axes.set_ylabel("KL less chance, test (nat)")
     times.dress(axes, "training time (1)")
 
 
@@ -148,7 +149,6 @@ def _scaling(axes: Axes, comparison: xr.Dataset) -> None:
     widths, fine = comparison["width"].values, comparison["fine_width"].values
     axes.set_xscale("log")
     axes.set_yscale("log")
-    handles = []
     for index, name in enumerate(comparison["discrepancy"].values):
         row, colour = comparison.sel(discrepancy=name), COLOURS[index % len(COLOURS)]
         size, noise = row["discrepancy_size"].values, row["discrepancy_noise"].values
@@ -165,15 +165,7 @@ def _scaling(axes: Axes, comparison: xr.Dataset) -> None:
         hidden = (size > 0) & ~seen
         axes.plot(widths[hidden], size[hidden], "o", color=colour, markersize=2.6, markerfacecolor="white")
         axes.plot(fine, row["discrepancy_curve"].values, color=colour, linewidth=0.9)
-        exponent = float(row["exponent"])
-        text = _NAMES.get(str(name), str(name))
-        shown = f"{text}: {exponent:.2f}" if np.isfinite(exponent) else f"{text}: -"
-        handles.append(Line2D([], [], color=colour, marker="o", markersize=2.6, linewidth=0.9, label=shown))
     _dress_widths(axes, widths)
-    style = {"handlelength": 1.2, "handletextpad": 0.4, "labelspacing": 0.25, "borderaxespad": 0.2, "fontsize": 5.5}
-    axes.legend(handles=handles, loc="lower left", title="size: exponent of 1/width", title_fontsize=5.5, **style)
-    lowest, highest = axes.get_ylim()
-    axes.set_ylim(lowest * (lowest / highest) ** 0.55, highest)
     axes.set_title("Discrepancies by width")
     axes.set_ylabel("size (1; KL: nat)")
 
@@ -185,7 +177,7 @@ def _dress_widths(axes: Axes, widths: np.ndarray) -> None:
     axes.set_xlabel("width (units)")
 
 
-def _legend(figure: Figure, comparison: xr.Dataset) -> None:
+def _legends(figure: Figure, comparison: xr.Dataset) -> None:
     handles = [
         Line2D([], [], color=colour, label=f"width {int(width)} ({int(members)})")
         for colour, width, members in zip(
@@ -196,4 +188,25 @@ def _legend(figure: Figure, comparison: xr.Dataset) -> None:
     handles.append(
         Line2D([], [], color="0.4", linestyle=DOTS, label=f"limit of chance, {100 * level:g} % (a and b together)")
     )
-    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), 4))
+    if "kernel_drift" in comparison and "kernel_start_error" in comparison:
+        handles.append(Line2D([], [], color="0.4", linestyle=DASHES, linewidth=0.7, label="start, off its limit (d)"))
+    if "information_fitted" in comparison:
+        handles.append(Line2D([], [], color="black", linewidth=1.6, label="law of infinite width, $I(Z;X)$"))
+    exponents = _exponents(comparison) if "exponent" in comparison else []
+    figure.legend(handles=handles, loc="outside lower left", ncols=2 if exponents else min(len(handles), 4))
+    if exponents:
+        figure.legend(
+            handles=exponents, loc="outside lower right", ncols=2, alignment="left",
+            title="size by width: exponent of 1/width", title_fontsize=6.5,
+        )  # fmt: skip
+
+
+def _exponents(comparison: xr.Dataset) -> list[Line2D]:
+    handles = []
+    for index, name in enumerate(comparison["discrepancy"].values):
+        exponent = float(comparison["exponent"].sel(discrepancy=name))
+        shown = f"{exponent:.2f}" if np.isfinite(exponent) else "-"
+        label = f"{_NAMES.get(str(name), str(name))}: {shown}"
+        style = {"color": COLOURS[index % len(COLOURS)], "marker": "o", "markersize": 2.6, "linewidth": 0.9}
+        handles.append(Line2D([], [], label=label, **style))
+    return handles

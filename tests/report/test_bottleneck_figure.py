@@ -66,6 +66,21 @@ def test_without_a_dual_and_with_an_interval(curve):
         gaussian_dataset(flat, True)
 
 
+def test_what_is_rounding_is_not_drawn_as_a_measurement():
+    found = gaussian_dataset(GaussianBottleneck(np.eye(2), np.eye(2), np.diag([0.9, 0.4])), False)
+    axes = panel(bottleneck_figure(found), "b")
+    hollow = next(line for line in axes.lines if line.get_markerfacecolor() == "white")
+    assert len(hollow.get_ydata()) == found.sizes["solution"]
+    assert np.unique(hollow.get_ydata()).size == 1
+    assert np.all(found["gap"].values < hollow.get_ydata())
+    assert [text.get_text().split(",")[0] for text in axes.texts] == ["all within rounding"]
+    found["gap"][3] = 1e-6  # a disagreement that is none of rounding
+    axes = panel(bottleneck_figure(found), "b")
+    (seen,) = (line for line in axes.lines if line.get_markerfacecolor() != "white")
+    np.testing.assert_array_equal(seen.get_ydata(), [1e-6])
+    assert [text.get_text() for text in axes.texts] == ["within rounding"]
+
+
 def test_nothing_overlaps_and_everything_is_inside(found):
     figure = bottleneck_figure(found)
     canvas = FigureCanvasAgg(figure)

@@ -72,7 +72,7 @@ def test_figure_shows_each_width_beside_what_chance_reaches(dataset):
     limits = [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() != "-" and line.get_marker() == "None"]
     np.testing.assert_allclose(limits[:4], dataset["half_limit"].sel(family="mean").values)
     scaling = panel(figure, "Discrepancies")
-    text = [entry.get_text() for entry in scaling.get_legend().get_texts()]
+    text = [entry.get_text() for entry in figure.legends[1].get_texts()]
     drift = float(dataset["exponent"].sel(discrepancy="kernel drift"))
     assert f"kernel, drift: {drift:.2f}" in text
     assert [label.get_text() for label in scaling.get_xticklabels()] == ["8", "16", "32", "64"]
@@ -87,6 +87,10 @@ def test_letters_and_legends_lie_inside_the_figure(dataset, tmp_path):
     ]
     boxes += [legend.get_window_extent() for legend in figure.legends]
     boxes += [axes.yaxis.label.get_window_extent() for axes in figure.axes]
+    first, second = (legend.get_window_extent() for legend in figure.legends)
+    assert not first.overlaps(second)
+    for axes in figure.axes:  # a label that is longer than its axis runs into the next panel
+        assert axes.yaxis.label.get_window_extent().height <= axes.get_window_extent().height
     for box in boxes:
         assert box.x0 >= -1
         assert box.x1 <= width + 1
