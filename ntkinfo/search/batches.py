@@ -112,7 +112,7 @@ class Queue:
             return self._cut(index, worker, workers)
         if self._suspects:
             return self._suspects.popleft()
-        if self._last and not running:
+        if self._last and not running and not self._left:  # what is left belongs to a worker that asks later
             return self._last.popleft()
         return None
 

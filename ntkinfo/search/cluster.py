@@ -23,7 +23,7 @@ from dask import config
 from dask.utils import parse_bytes
 from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin
 
-from ntkinfo.search.cluster_settings import ClusterSettings, SlurmSettings
+from ntkinfo.search.cluster_settings import NO_JOBQUEUE, ClusterSettings, SlurmSettings
 from ntkinfo.search.workers import Answer, LostWorker, run_batch
 
 _LOOPBACK = "127.0.0.1"
@@ -184,10 +184,6 @@ def _client(place: Any) -> Iterator[Client]:
             f"no dask scheduler answers at {place} within {_PATIENCE:.0f} seconds ({error}); start one with "
             "`dask scheduler`, or leave the address out"
         ) from error
-    except ValueError as error:
-        raise ValueError(
-            f"scheduler is {place!r}, which is no address ({error}); it is like tcp://host:8786"
-        ) from error
     try:
         yield client
     finally:
@@ -252,9 +248,7 @@ def _slurm(settings: SlurmSettings, logs: Path) -> Iterator[Any]:
     try:
         from dask_jobqueue import SLURMCluster  # pyright: ignore[reportMissingImports] - an extra
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            "SLURM needs the package dask-jobqueue (the extra ntkinfo[slurm]); `pip install dask-jobqueue` brings it"
-        ) from error
+        raise ModuleNotFoundError(NO_JOBQUEUE) from error
     cluster = SLURMCluster(
         cores=settings.cores,
         processes=1,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ntkinfo.core import checks
+
+# dask's own refusal of an address leaves a client behind that keeps the process from ending.
+_ADDRESS = re.compile(r"((tcp|tls|ucx|ucxx|ws|wss)://)?[^/\s]+:\d{1,5}")
+
+NO_JOBQUEUE = "SLURM needs the package dask-jobqueue (the extra ntkinfo[slurm]); `pip install dask-jobqueue` brings it"
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class ClusterSettings:
         environment: variables set for workers on this machine; those that are set here already win.
 
     Raises:
-        ValueError: more than one place.
+        ValueError: more than one place, or an address that is none.
     """
 
     workers: int | None = None
@@ -65,6 +71,8 @@ class ClusterSettings:
     def __post_init__(self):
         if self.workers is not None:
             checks.whole("workers", self.workers, least=0)
+        if self.scheduler is not None and not _ADDRESS.fullmatch(self.scheduler):
+            raise ValueError(f"scheduler is {self.scheduler!r}, which is no address; it is like tcp://host:8786")
         given = [name for name in ("workers", "scheduler", "slurm") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are given; trials are measured in one place")

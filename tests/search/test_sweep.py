@@ -261,11 +261,31 @@ def test_batches_given_back_are_not_lost():
     assert queue.take("u", 1, running=0).alone
 
 
+def test_a_trial_by_itself_waits_for_a_group_that_another_worker_goes_on_with():
+    suspect, *others = (toys.Toy(number) for number in range(12))
+    groups = [toys.ToyGroup("large", tuple(others), 1e3, 1.0), toys.ToyGroup("small", (suspect,), 1.0, 1.0)]
+    queue = Queue(groups, 1.0)
+    assert queue.take("v", 2, 0).trials[0].number == 1
+    for _ in range(2):  # the other worker dies under its trial twice
+        assert queue.died(queue.take("w", 2, 1), "w") == []
+    # Between two batches nothing runs, and the large group is not worth a second kernel.
+    assert queue.take("w", 2, 0) is None
+    running = 0
+    while not (batch := queue.take("v", 2, 0)).alone:
+        running += len(batch.trials)
+    assert running == 10
+    assert batch.trials == (suspect,)
+
+
 def test_bad_settings_and_measures_are_refused_before_anything_starts(tmp_path):
     with pytest.raises(ValueError, match="workers and scheduler"):
         ClusterSettings(workers=2, scheduler="tcp://127.0.0.1:1")
     with pytest.raises(ValueError, match="workers"):
         ClusterSettings(workers=-1)
+    for address in ("node7", "tcp://node7", "node7:port", "http://node7:8786"):
+        with pytest.raises(ValueError, match="which is no address; it is like tcp://host:8786"):
+            ClusterSettings(scheduler=address)
+    assert ClusterSettings(scheduler="[::1]:8786") != ClusterSettings(scheduler="tls://node7:8786")
     with pytest.raises(ValueError, match="batch_seconds"):
         SweepSettings(batch_seconds=0.0)
     with pytest.raises(TypeError, match="top of a module"):
