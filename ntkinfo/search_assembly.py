@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,14 @@ import pyarrow as pa
 from ntkinfo.config_reading import Finding
 from ntkinfo.core import checks
 from ntkinfo.data.input_files import existing_file
-from ntkinfo.search.cluster_settings import ClusterSettings, SlurmSettings
+from ntkinfo.search.cluster_settings import NO_JOBQUEUE, ClusterSettings, SlurmSettings
 from ntkinfo.search.ranking import RankSettings
 from ntkinfo.search.scores import ScoreSettings
 from ntkinfo.search.scores_all import AllSettings
 from ntkinfo.search.scores_conditional import ConditionalSettings
 from ntkinfo.search.space import Range, Space, axis_of
 from ntkinfo.search.sweep import SweepSettings
-from ntkinfo.search.trial_description import AXES, DATA_SETS, FILES, TrialOptions
+from ntkinfo.search.trial_description import AXES, BUNDLED, DATA_SETS, FILES, REAL_VALUED, TrialOptions
 from ntkinfo.search.trial_table import GAPS, baselines, directions, trial_table
 from ntkinfo.search_config import SearchConfig
 
@@ -108,6 +109,8 @@ def workers(config: SearchConfig) -> int:
     given = config.sweep
     if given.slurm_jobs is not None:
         return given.slurm_jobs
+    if given.scheduler is not None:
+        return 1
     if given.workers is not None:
         return max(given.workers, 1)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -193,6 +196,13 @@ def _other_findings(config: SearchConfig) -> Iterator[Finding]:
         except (ValueError, TypeError) as error:
             first = str(error).split(" ")[0]
             yield section, first if first in type(getattr(config, section)).model_fields else "", str(error)
+    if config.sweep.slurm_jobs is not None and find_spec("dask_jobqueue") is None:
+        yield "sweep", "slurm_jobs", NO_JOBQUEUE
+    yield from _ranking_findings(config)
+
+
+def _ranking_findings(config: SearchConfig) -> Iterator[Finding]:
+    """What would only be found out when all trials are measured."""
     try:
         checks.choice("gap", config.ranking.gap, GAPS)
     except ValueError as error:
@@ -203,6 +213,14 @@ def _other_findings(config: SearchConfig) -> Iterator[Finding]:
             yield "ranking", "held_out", f"held_out is {name!r}, which is none of the data sets {', '.join(names)}"
     if set(held_out(config)) >= set(names):
         yield "ranking", "held_out", "every data set is held out; leave at least one to choose on"
+    gap = config.ranking.gap
+    if gap.startswith("finite_") and not config.trials.finite_width:
+        yield "ranking", "gap", f"gap is {gap!r}, which needs trained networks; give finite_width"
+    other = gap.replace("error", "loss")
+    for name in names:
+        real = name in REAL_VALUED if name in BUNDLED else name in FILES and config.files.targets == "regression"
+        if "error" in gap and real:
+            yield "ranking", "gap", f"gap is {gap!r}, and {name} has no classes, so no errors; take gap {other!r}"
 
 
 def _space_findings(config: SearchConfig) -> Iterable[Finding]:
@@ -212,4 +230,14 @@ def _space_findings(config: SearchConfig) -> Iterable[Finding]:
         text = str(error)
         first = text.split(" ")[0]
         return [("space", first if first in (*AXES, "kind", "count", "infinity") else "", text)]
-    return [] if trials else [("space", "", "there are no trials")]
+    if not trials:
+        return [("space", "", "there are no trials")]
+    if config.ranking.controls is None:
+        return []
+    varied = [
+        name for name in AXES if name not in ("data", "seed") and len({getattr(trial, name) for trial in trials}) > 1
+    ]
+    told = f"which is not varied; varied: {', '.join(varied) or 'nothing'}"
+    return [
+        ("ranking", "controls", f"given is {name!r}, {told}") for name in config.ranking.controls if name not in varied
+    ]

@@ -63,6 +63,8 @@ def _run(config: SearchConfig, switches: Switches, messages: Console, output: Co
         except SweepInterrupted as interruption:
             messages.print(escape(str(interruption)), soft_wrap=True, highlight=False)
             return INTERRUPTED
+        except (RuntimeError, ModuleNotFoundError) as error:  # workers that do not start or cannot run trials
+            raise ChildProcessError(str(error)) from error
         _tell(output, result)
         try:
             written = _rank(config, trials, folder, output, track)
@@ -84,7 +86,8 @@ def _planned(config: SearchConfig, trials: Sequence[Trial], folder: Path, output
     made = plan_trials(trials, rates)
     left = plan_trials(missing, rates) if missing else made
     count = workers(config)
-    left.require_memory(count)
+    if config.sweep.scheduler is None and config.sweep.slurm_jobs is None:
+        left.require_memory(count)  # the memory of other machines is not known here
     if len(missing) < len(trials):
         output.print(f"{len(trials) - len(missing):,} of {len(trials):,} trials are recorded already", highlight=False)
     if missing:
@@ -106,7 +109,11 @@ def _refuse_to_mix(folder: Path, config: SearchConfig, switches: Switches) -> No
     place = folder / "config.toml"
     if switches.overwrite or not place.exists():
         return
-    kept, now = (tomllib.loads(text) for text in (place.read_text(encoding="utf-8"), dump_config(config)))
+    try:
+        kept = tomllib.loads(place.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{place}: not valid TOML: {error}; mend it, or name another folder with --out") from error
+    now = tomllib.loads(dump_config(config))
     other = [name for name in _SAME if kept.get(name) != now.get(name)]
     if other:
         raise ValueError(

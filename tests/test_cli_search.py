@@ -6,10 +6,11 @@ import tomllib
 import numpy as np
 import pytest
 
-from ntkinfo import search_run
+from ntkinfo import search_assembly, search_run
 from ntkinfo.generalization import MEASURES
 from ntkinfo.information.curve_files import load_curves
 from ntkinfo.search import trial as trial_module
+from ntkinfo.search.plan import Rates
 from ntkinfo.search.records import read_records
 
 SMALL = [
@@ -89,15 +90,38 @@ def test_a_search_ends_in_a_ranking_and_goes_on_where_it_was(search, tmp_path, m
         (["--held-out", "iris"], "--held-out: held_out is 'iris', which is none of the data sets"),
         (["--samples", "5"], "--samples: samples is 5; it must be even"),
         (["--workers", "2", "--slurm-jobs", "2"], "workers and slurm are given; trials are measured in one place"),
+        (["--slurm-jobs", "2"], "--slurm-jobs: SLURM needs the package dask-jobqueue"),
+        (["--scheduler", "node7"], "--scheduler: scheduler is 'node7', which is no address"),
+        (["--gap", "finite_loss_gap_mean"], "--gap: gap is 'finite_loss_gap_mean', which needs trained networks"),
+        (["--data", "wine,diabetes"], "error: gap is 'error_gap_mean', and diabetes has no classes"),
+        (["--given", "n,w_std"], "--given: given is 'w_std', which is not varied; varied: n, noise, depth"),
         (["--image-file", "none"], "--image-file: image_file: none does not exist"),
         (["--data", "csv"], "--data: data is 'csv', which needs the option(s) path, target"),
     ],
 )
-def test_mistakes_are_told_at_once(search, tmp_path, words, message):
+def test_mistakes_are_told_at_once(search, tmp_path, monkeypatch, words, message):
+    monkeypatch.setattr(search_assembly, "find_spec", lambda name: None)  # whether dask-jobqueue is there or not
     code, _, messages = search(*words)
     assert code == 2
     assert message in " ".join(messages.split())
     assert not any(tmp_path.iterdir())
+
+
+def test_what_is_wrong_with_the_folder_or_the_workers_is_one_line(search, tmp_path, monkeypatch):
+    (tmp_path / "found").mkdir()
+    (tmp_path / "found" / "config.toml").write_text("space = [")
+    code, _, messages = search(*SMALL, "--out", "found")
+    assert code == 2
+    assert f"{tmp_path / 'found' / 'config.toml'}: not valid TOML" in messages
+    monkeypatch.setattr(search_run, "measured_rates", lambda *given, **more: Rates())
+
+    def no_worker(*given, **more):
+        raise RuntimeError("they do not start")
+
+    monkeypatch.setattr(search_run, "sweep", no_worker)
+    code, _, messages = search(*SMALL, "--out", "other")
+    assert code == 2
+    assert messages == "error: they do not start\n"
 
 
 def test_measures_are_listed(search):
