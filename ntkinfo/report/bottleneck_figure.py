@@ -92,7 +92,7 @@ def _draw_gaps(axes: Axes, found: xr.Dataset, scale: float) -> None:
     style = {"marker": "o", "linestyle": "", "color": COLOURS[0], "markersize": 2.6}
     axes.plot(place[above], gap[above], **style)
     if not np.all(above):
-        axes.plot(place[~above], np.full(np.sum(~above), floor), markerfacecolor="white", **style)
+        axes.plot(place[~above], np.full(np.count_nonzero(~above), floor), markerfacecolor="white", **style)
         text = "within rounding" if np.any(above) else f"all within rounding, {floor:.0e}"
         place = {"xycoords": ("axes fraction", "data"), "textcoords": "offset points"}
         axes.annotate(text, (0.03, floor), xytext=(0, 4), fontsize=6, **place)
