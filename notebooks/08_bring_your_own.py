@@ -40,9 +40,9 @@ from IPython.display import Markdown
 from sklearn.datasets import load_breast_cancer
 
 import ntkinfo as ni
+from ntkinfo import stax
 from ntkinfo.core.progress import silent
 from ntkinfo.kernels.activations import NumericalActivation
-from ntkinfo.kernels.neural_tangents_compat import stax
 from ntkinfo.report.comparison_dataset import comparison_dataset
 
 folder = Path(tempfile.mkdtemp())

@@ -139,6 +139,7 @@ if TYPE_CHECKING:
     from ntkinfo.kernels.blocks import kernel_blocks as kernel_blocks
     from ntkinfo.kernels.convolutional import Convolutional as Convolutional
     from ntkinfo.kernels.convolutional import WideResidual as WideResidual
+    from ntkinfo.kernels.neural_tangents_compat import stax as stax
     from ntkinfo.kernels.prior import network_prior as network_prior
     from ntkinfo.kernels.records import KernelBlocks as KernelBlocks
     from ntkinfo.report.bottleneck_figure import bottleneck_figure as bottleneck_figure
@@ -290,12 +291,16 @@ _HOMES = {
 }
 # Columns that are used by their own name, as in ni.data.digits().
 _COLUMNS = ("data", "generalization")
+# neural_tangents' layers, in the version that works with the installed jax: not documented here.
+_LIBRARIES = {"stax": "ntkinfo.kernels.neural_tangents_compat"}
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = ["__version__", *_COLUMNS, *sorted(_HOME_OF)]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["__version__", *_COLUMNS, *_LIBRARIES, *sorted(_HOME_OF)]  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _LIBRARIES:
+        return getattr(importlib.import_module(_LIBRARIES[name]), name)
     if name in _COLUMNS:
         return importlib.import_module(f"ntkinfo.{name}")
     if name in _HOME_OF:

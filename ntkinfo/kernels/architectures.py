@@ -86,8 +86,8 @@ class StaxNetwork(Network):
     """Any network given as a stax triple, as `neural_tangents.stax.serial` returns it.
 
     Kernels are those of `kernel_fn`. With `stax.Relu` and its relatives the NTK of an input with itself then keeps only
-    half of the digits (2e-8 relative): take `ntkinfo`'s activations' `.layer()` in the triple where that matters. Fails
-    when the triple masks its inputs.
+    half of the digits (2e-8 relative): take `ntkinfo`'s activations' `.layer()` in the triple where that matters. A
+    mask is an argument of the triple's functions, `mask_constant`, which is not passed: give functions that bind it.
 
     Args:
         init_fn: makes the parameters of a finite network.

@@ -1,3 +1,4 @@
+import functools
 import warnings
 
 import jax
@@ -5,6 +6,7 @@ import numpy as np
 import psutil
 import pytest
 
+import ntkinfo as ni
 from ntkinfo.core import memory
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.records import Dataset
@@ -221,3 +223,20 @@ def test_available_memory_respects_a_control_group(tmp_path, monkeypatch):
     assert memory.available_memory() == 8
     (tmp_path / "memory.max").write_text(f"{4 * 2**30}\n")
     assert memory.available_memory() == 2
+
+
+def test_triples_mask_inputs_where_their_functions_bind_the_constant():
+    assert ni.stax is stax
+    start, apply, kernels = ni.stax.serial(ni.stax.Dense(8), ni.stax.Erf(), ni.stax.Dense(1))
+    plain, data = StaxNetwork(start, apply, kernels, "plain", (5,)), dataset(4, 2, (5,))
+    x, zeroed = data.x_train.copy(), data.x_train.copy()
+    x[1, 3:], zeroed[1, 3:] = 100.0, 0.0
+
+    def of(network, inputs):
+        return kernel_blocks(network, Dataset(inputs, data.y_train, data.x_test, data.y_test)).train
+
+    bound = [functools.partial(function, mask_constant=100.0) for function in (apply, kernels)]
+    masked, want = of(StaxNetwork(start, *bound, "masked", (5,)), x), of(plain, zeroed)
+    np.testing.assert_allclose(masked.nngp, want.nngp, rtol=1e-12)
+    np.testing.assert_allclose(masked.ntk, want.ntk, rtol=1e-12)
+    assert np.abs(of(plain, x).nngp - want.nngp).max() > 0.1
