@@ -36,7 +36,9 @@ class SteppedTrainingSection(TrainingSection):
     """How members are trained: in steps, which the law follows exactly."""
 
     procedure: str = setting("gradient_descent", "gradient_descent or heavy_ball")
-    step_size: float | None = setting(None, "step (default: a quarter of 1/largest eigenvalue of the kernel)", gt=0)
+    step_size: float | None = setting(
+        None, "step (default: 1/(4 × largest eigenvalue of the kernel), less below width 32)", gt=0
+    )
 
 
 class EnsembleSection(Section):

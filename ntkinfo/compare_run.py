@@ -32,7 +32,7 @@ from ntkinfo.finite.comparison_study import WidthResult, scaling_of, study_width
 from ntkinfo.finite.ensembles import EnsembleOutputs, EnsembleSettings, train_ensemble
 from ntkinfo.finite.networks import has_kinks
 from ntkinfo.finite.parameter_information import MemberSettings
-from ntkinfo.finite.trainer import Interrupted
+from ntkinfo.finite.trainer import DivergedError, Interrupted
 from ntkinfo.information.curve_files import save_curves
 from ntkinfo.report.comparison_dataset import comparison_dataset, with_parameters
 from ntkinfo.report.comparison_figure import comparison_figure
@@ -153,15 +153,19 @@ def _train(config: CompareConfig, made: Plan, width: int, checkpoint: Path, prog
         linearised=given.twins,
         kernel_inputs=min(given.kernel_inputs, len(made.data.x_train)),
     )
-    return train_ensemble(
-        made.network,
-        made.data,
-        made.law.times,
-        procedure=made.procedure,
-        width=width,
-        settings=settings,
-        progress=progress,
-    )
+    try:
+        return train_ensemble(
+            made.network,
+            made.data,
+            made.law.times,
+            procedure=made.procedure,
+            width=width,
+            settings=settings,
+            progress=progress,
+        )
+    except DivergedError as error:
+        step = f"the step was {made.procedure.step:.3g}, --step-size sets it"
+        raise DivergedError(f"width {width}: {error} ({step}), or leave that width out") from error
 
 
 def _at_width(progress: Track, width: int) -> Track:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from ntkinfo import compare_run
-from ntkinfo.compare_assembly import cross_checks, ensembles, recorded_steps
+from ntkinfo.compare_assembly import cross_checks, ensembles, plan, recorded_steps
 from ntkinfo.compare_config import CompareConfig
 from ntkinfo.config_reading import load_config
-from ntkinfo.finite.trainer import Interrupted
+from ntkinfo.finite.trainer import DivergedError, Interrupted
 from ntkinfo.information.curve_files import load_curves
 from ntkinfo.running import Switches
 from tests.cli_helpers import files
@@ -125,3 +125,32 @@ def test_configuration_by_default_and_written_out():
     assert recorded_steps(config)[0] == 0
     assert recorded_steps(config)[-1] == 64
     assert len(recorded_steps(config)) == config.ensemble.records + 1
+
+
+def test_a_width_that_diverges_is_named(compare, monkeypatch):
+    def diverging(*arguments, **options):
+        raise DivergedError("training diverged; take a smaller step")
+
+    monkeypatch.setattr(compare_run, "train_ensemble", diverging)
+    code, _, err = compare(**{"--step-size": "0.00125"})
+    assert code == 2
+    assert err == (
+        "error: width 8: training diverged; take a smaller step (the step was 0.00125, --step-size sets it), "
+        "or leave that width out\n"
+    )
+
+
+def test_steps_are_shorter_where_a_narrow_network_would_diverge():
+    def step(*widths):
+        flags = SMALL | {"--widths": [str(width) for width in widths]}
+        return plan(load_config(CompareConfig, None, flags, cross_checks)).procedure.step
+
+    assert step(32) == step(32, 64) == step(64)
+    assert step(8, 64) == pytest.approx(step(32) / 4, rel=0.01)  # both are rounded to three digits
+
+
+def test_members_that_were_left_out_are_said_to_be_the_default(compare, tmp_path):
+    (tmp_path / "two.toml").write_text("[ensemble]\nwidths = [16, 32]\n")
+    code, _, err = compare(path="two.toml")
+    assert code == 2
+    assert "members by default holds 5 numbers and widths 2; give members: one number, or one for each" in err

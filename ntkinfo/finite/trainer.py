@@ -56,6 +56,10 @@ _SHARE, _LIVE = 0.5, 6
 _SLICE_SECONDS, _MARKS = 0.5, 64
 
 
+class DivergedError(ValueError):
+    """The parameters of a member are no longer finite."""
+
+
 @dataclass(frozen=True)
 class TrainerSettings:
     """How many members are trained, and how.
@@ -329,9 +333,9 @@ class _Run:
         for leaf in jax.tree.leaves(state.moving[0]):
             sound = np.isfinite(np.asarray(leaf)).reshape(len(members), -1).all(axis=1)
             if not sound.all():
-                raise ValueError(
+                raise DivergedError(
                     f"parameters of member {members[~sound][0]} are not finite after {step} steps: training diverged; "
-                    "take a smaller learning rate"
+                    "take a smaller step"
                 )
 
     def _save(self, lane: int, records: int, values: list[np.ndarray], state: State) -> None:
