@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ntkinfo.bottleneck_config import BottleneckConfig
-from ntkinfo.cli_flags import flag_class, given_flags, without_unknown_flags
+from ntkinfo.cli_flags import as_problem, flag_class, given_flags, without_unknown_flags
 from ntkinfo.compare_config import CompareConfig
 from ntkinfo.config import Config
 from ntkinfo.config_reading import Problem, Section, flags
@@ -132,7 +132,7 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(words, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        report(console, [*problems, Problem("", str(error).replace("\n", " "))])
+        report(console, [*problems, as_problem(error, [name for name in app if not name.startswith("-")])])
         return _FAILED
     except KeyboardInterrupt:
         console.print("Interrupted before anything was finished; nothing was written.")
@@ -313,7 +313,7 @@ def data(name: str | None = None, /) -> int:
     return 0
 
 
-def measures(*, json: bool = False) -> int:
+def measures(*, json: Switch = False) -> int:
     """List the generalisation measures and what each needs.
 
     Parameters

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, make_dataclass
 from typing import Annotated, Any, get_args
 
-from cyclopts import Group, Parameter
+from cyclopts import (
+    CoercionError,
+    CycloptsError,
+    Group,
+    MissingArgumentError,
+    Parameter,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
 
 from ntkinfo.config_reading import Flag, Problem, Section, flags, suggestion
 
@@ -95,3 +104,28 @@ def without_unknown_flags(words: list[str], models: Mapping[str, type[Section]])
             continue
         kept.append(word)
     return kept, problems
+
+
+def as_problem(error: CycloptsError, commands: Sequence[str]) -> Problem:
+    """What cyclopts refuses, in the words of this program.
+
+    Args:
+        error: what it raised.
+        commands: every command's name.
+    """
+    words = [str(word) for word in error.unused_tokens or ()]
+    if isinstance(error, UnknownCommandError) and words:
+        advice = suggestion(words[0], commands)
+        return Problem("", f"{words[0]!r} is no command{advice}; known: {', '.join(sorted(commands))}")
+    if isinstance(error, UnknownOptionError):
+        known = [name for argument in error.argument_collection for name in argument.names]
+        return Problem(str(error.token.keyword), f"unknown flag{suggestion(str(error.token.keyword), known)}")
+    if isinstance(error, UnusedCliTokensError) and words:
+        return Problem("", f"{' '.join(words)!r} belongs to no flag; leave it out, or name the flag it is for")
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        return Problem("", f"{error.argument.name} needs a value; see --help")
+    if isinstance(error, CoercionError) and error.argument is not None and error.token is not None:
+        allowed = get_args(error.target_type)
+        need = f"it must be {', '.join(map(str, allowed[:-1]))} or {allowed[-1]}" if allowed else "see --help"
+        return Problem("", f"{error.argument.name} is {error.token.value!r}; {need}")
+    return Problem("", str(error).replace("\n", " "))

@@ -48,3 +48,20 @@ def test_bash_completes_a_command_and_a_flag(capsys, tmp_path):
 def test_an_unknown_shell_is_refused(capsys):
     assert run(["completion", "tcsh"]) == 2
     assert "tcsh" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["curvs"], "error: 'curvs' is no command (did you mean 'curves'?); known: bottleneck, compare, completion, "),
+        (["measures", "--jsn"], "error: --jsn: unknown flag (did you mean '--json'?)"),
+        (["curves", "a.toml", "b.toml"], "error: 'b.toml' belongs to no flag; leave it out, or name the flag"),
+        (["report"], "error: FOLDER needs a value; see --help"),
+        (["completion", "tcsh"], "error: SHELL is 'tcsh'; it must be bash, zsh or fish"),
+    ],
+)
+def test_mistakes_in_words_are_answered_in_one_line(words, said, capsys):
+    assert run(words) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(said)
+    assert err.count("\n") == 1
