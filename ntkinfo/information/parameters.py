@@ -5,7 +5,8 @@ Gaussian, whose relative entropy to its start is, per training inputs alone,
 
     ½ hᵀ[C (B⁻¹ ∘ B) + B⁻¹ ∘ ŷŷᵀ] h − C Σ_j (h_j + log |r_j|),
 
-two terms that are never negative and lose no digits. Inputs x' beyond the training inputs add
+two terms that lose no digits and are never negative where no residual has changed its sign. Inputs x' beyond the
+training inputs add
 
     ½ gᵀ[M ∘ (C B + ŷŷᵀ)] g,    M = DᵀS⁻¹D,  D = (P(x', X) P⁻¹ Θ − Θ(x', X)) U,  S = P(x', x') − P(x', X) P⁻¹ P(X, x'),
 
