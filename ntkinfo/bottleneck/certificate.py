@@ -22,9 +22,10 @@ from ntkinfo.bottleneck.discrete_engine import Distortion, Minimum, log_sum_exp
 _ENTRIES = 2_000_000
 _FIRST_PIECES = 64
 # Ascents: cycles of two steps and an extrapolation of at most so many times the step. Those that have come as near to
-# each other as _NEAR go on as one; points as near as _SAME count as the same.
+# each other as _NEAR go on as one; points as near as _SAME count as the same. Both are shares of the width of what is
+# started from: where all p(y|x) are nearly alike, so are the points. Nearer than _LEAST, rounding decides.
 _CYCLES, _LONGEST = 7, 100.0
-_NEAR, _SAME = 1e-4, 1e-3
+_NEAR, _SAME, _LEAST = 1e-4, 1e-3, 1e-6
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,15 @@ def new_points(
         Different points, (m', k), the best first; none where no ascent ends above.
     """
     base = (np.log(distortion.law) - log_z)[:, None]
-    points = _apart(starts, known)
+    width = float(np.ptp(starts, axis=0).max(initial=0.0))
+    near, same = max(_NEAR * width, 0.1 * _LEAST), max(_SAME * width, _LEAST)
+    points = _apart(starts, known, same)
     for _ in range(_CYCLES):
         if len(points) == 0:
             return points
         first = _ascended(distortion, base, points)
         second = _ascended(distortion, base, first)
-        points = _met(_apart(_extrapolated(points, first, second), known))
+        points = _met(_apart(_extrapolated(points, first, second), known, same), near)
     if len(points) == 0:
         return points
     points = _ascended(distortion, base, points)
@@ -93,7 +96,7 @@ def new_points(
     for place in np.argsort(-heights):
         if heights[place] <= least:
             break
-        if all(np.max(np.abs(points[place] - other)) > _SAME for other in found):
+        if all(np.max(np.abs(points[place] - other)) > same for other in found):
             found.append(points[place])
     return np.array(found).reshape(-1, points.shape[1])
 
@@ -116,15 +119,15 @@ def _extrapolated(points: np.ndarray, first: np.ndarray, second: np.ndarray) -> 
     return np.where(good, aim, second)
 
 
-def _apart(points: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Points that are not near a known one."""
-    near = np.min(np.max(np.abs(points[:, None] - known[None]), axis=2), axis=1, initial=np.inf)
-    return points[near > _SAME]
+def _apart(points: np.ndarray, known: np.ndarray, same: float) -> np.ndarray:
+    """Points that are farther than that from the known ones."""
+    nearest = np.min(np.max(np.abs(points[:, None] - known[None]), axis=2), axis=1, initial=np.inf)
+    return points[nearest > same]
 
 
-def _met(points: np.ndarray) -> np.ndarray:
-    """One point of each cell of a fine grid that holds any."""
-    cells = np.round(points / _NEAR).astype(np.int64)
+def _met(points: np.ndarray, near: float) -> np.ndarray:
+    """One point of each cell, of that width, of a grid that holds any."""
+    cells = np.round(points / near).astype(np.int64)
     return points[list({cell.tobytes(): place for place, cell in enumerate(cells)}.values())]
 
 

@@ -2,6 +2,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 
 from ntkinfo.bottleneck.critical import cluster_critical_betas, critical_beta, onset_beta, splits
 from ntkinfo.bottleneck.discrete import solve
@@ -121,3 +122,22 @@ def test_symmetric_channel_splits_continuously():
     assert split.beta == pytest.approx(1.5625, rel=1e-9)
     assert 0 < split.jump < 0.01
     np.testing.assert_allclose(np.abs(split.direction), np.sqrt(0.5))
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.05, 2e-3, 2e-4])
+def test_onset_of_two_classes_is_the_least_ratio_however_weak_the_dependence(strength):
+    """Second route: at β the trivial encoder is beaten where Σ p(x) exp(-β (KL(x‖r) - KL(x‖p_Y))) > 1 at a point r."""
+    law, positive = np.array([0.97, 0.02, 0.01]), 0.3 + strength * np.array([0.0, 0.4, -0.1])
+    problem = DiscreteProblem(law, np.stack([positive, 1 - positive], axis=1))
+    mean = law @ positive
+    step = np.geomspace(1e-3, 1.0, 4000) * np.abs(positive - mean).max()
+    points = mean + np.concatenate([-step, step])
+    points = points[(points > 0) & (points < 1)]
+    excess = np.outer(np.log(mean / points), positive) + np.outer(np.log((1 - mean) / (1 - points)), 1 - positive)
+    limit = critical_beta(problem)
+
+    def gain(share):
+        return np.log(np.exp(-share * limit * excess) @ law).max() - 1e-14
+
+    assert gain(0.05) < 0 < gain(1.001)
+    assert onset_beta(problem) / limit == pytest.approx(brentq(gain, 0.05, 1.001), rel=1e-5)
