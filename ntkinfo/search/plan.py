@@ -20,6 +20,7 @@ _OUTPUTS = {"digits": 10, "wine": 3, "breast_cancer": 1, "diabetes": 1, TEACHER:
 _OUTPUTS_OF_FILES = 10
 _MATRICES = 10  # of n × n at the peak of a law's measures, besides the kernels that are kept
 _LAW_ARRAYS = 6  # of inputs × times and of inputs × outputs × times
+_TIMED, _TIMING = 24, 2.0  # trials and seconds of a timing, at most; one trial at least
 _PIXELS = 64  # of an image of digits, whose kernel carries covariances of pairs of pixels
 
 
@@ -189,7 +190,7 @@ def plan_trials(trials: Iterable[Trial], rates: Rates | None = None) -> Plan:
 
 
 def measured_rates(trials: Iterable[Trial], measure: Measure = measure_trials, progress: Track = silent) -> Rates:
-    """Time the smallest group's first few trials on this machine; at most some seconds, most of it compiling.
+    """Time the smallest group's first few trials on this machine; some seconds where a trial does not take longer.
 
     Args:
         trials: of which the smallest are timed.
@@ -197,7 +198,8 @@ def measured_rates(trials: Iterable[Trial], measure: Measure = measure_trials, p
         progress: shown over the timings.
     """
     first = min(plan_trials(trials).groups, key=lambda group: group.seconds)
-    some = [trial for trial in first.trials if trial.depth == first.trials[0].depth][:24]
+    most = max(1, min(_TIMED, int(_TIMING / first.trial_seconds)))
+    some = [trial for trial in first.trials if trial.depth == first.trials[0].depth][:most]
     expected = _group(first.key, tuple(some), Rates())
     spent = []
     for repeat in progress(range(3), "timing a few trials", 3):

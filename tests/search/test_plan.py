@@ -73,6 +73,18 @@ def test_rates_are_those_of_this_machine(monkeypatch):
     assert timed.shared_seconds == pytest.approx(1.0)
 
 
+def test_the_timing_is_short_where_trials_are_long():
+    seen = []
+
+    def measure(some):
+        seen.append(len(some))
+        return []
+
+    given = Space({"data": ["wine"], "n": [64], "noise": [0.0, 0.1, 0.2, 0.3]}, TrialOptions(finite_width=512)).trials()
+    measured_rates(given, measure)
+    assert seen == [1, 1, 1]
+
+
 def test_what_does_not_fit_is_refused_with_a_remedy(monkeypatch):
     made = plan_trials(trials(data=["digits"], n=[256]))
     made.require_memory(1)
