@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +13,7 @@ import pyarrow as pa
 from ntkinfo.config_reading import Finding
 from ntkinfo.core import checks
 from ntkinfo.data.input_files import existing_file
-from ntkinfo.search.cluster_settings import NO_JOBQUEUE, ClusterSettings, SlurmSettings
+from ntkinfo.search.cluster_settings import NO_JOBQUEUE, ClusterSettings, SlurmSettings, cores
 from ntkinfo.search.ranking import RankSettings
 from ntkinfo.search.scores import ScoreSettings
 from ntkinfo.search.scores_all import AllSettings
@@ -113,7 +112,7 @@ def workers(config: SearchConfig) -> int:
         return 1
     if given.workers is not None:
         return max(given.workers, 1)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 def sweep_settings(config: SearchConfig) -> SweepSettings:

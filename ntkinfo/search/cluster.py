@@ -23,7 +23,7 @@ from dask import config
 from dask.utils import parse_bytes
 from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin
 
-from ntkinfo.search.cluster_settings import NO_JOBQUEUE, ClusterSettings, SlurmSettings
+from ntkinfo.search.cluster_settings import NO_JOBQUEUE, ClusterSettings, SlurmSettings, cores
 from ntkinfo.search.workers import Answer, LostWorker, run_batch
 
 _LOOPBACK = "127.0.0.1"
@@ -208,7 +208,7 @@ def _local(settings: ClusterSettings) -> Iterator[LocalCluster]:
         "distributed.worker.memory.spill": False,
         "distributed.worker.memory.pause": False,
     }
-    workers = settings.workers or _cores()
+    workers = settings.workers or cores()
     with config.set(chosen):
         cluster = LocalCluster(
             n_workers=workers,
@@ -266,11 +266,6 @@ def _slurm(settings: SlurmSettings, logs: Path) -> Iterator[Any]:
     with cluster:
         cluster.scale(jobs=settings.jobs)
         yield cluster
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
