@@ -50,7 +50,7 @@ class BottleneckOutputSection(Section):
     """Where results go and in which unit they are shown."""
 
     folder: str = setting("ntkinfo-results/bottleneck", "folder of the results", "--out")
-    bits: bool = setting(False, "print and draw bits instead of nats")
+    bits: bool = setting(False, "print and plot in bits; bottleneck.nc stays in nats")
     formats: list[Format] = setting(["png"], "of the figure: png, pdf, svg", "--format", min_length=1)
 
 
