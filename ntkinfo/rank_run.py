@@ -24,7 +24,7 @@ from ntkinfo.report.style import save_figure
 from ntkinfo.running import DONE, FAILED, INTERRUPTED, Switches, refuse_to_replace, report
 from ntkinfo.search.ranking import Ranking, rank
 from ntkinfo.search.records import Recorded, read_records
-from ntkinfo.search_assembly import ranked
+from ntkinfo.search_assembly import ranked, space
 from ntkinfo.search_config import SearchConfig
 
 NAME = "ranking"
@@ -78,9 +78,8 @@ def ranking_files(found: Ranking, config: SearchConfig) -> dict[str, Callable[[P
 
 def _config(places: Sequence[str], given: Mapping[str, Any]) -> SearchConfig:
     """The configuration of the search whose folder this is, else the defaults with nothing held out."""
-    path = Path(places[0]) / "config.toml"
-    if len(places) == 1 and path.is_file():
-        return load_config(SearchConfig, path, given)
+    if _is_search(places):
+        return load_config(SearchConfig, Path(places[0]) / "config.toml", given)
     return load_config(SearchConfig, None, {"--held-out": [], **given})
 
 
@@ -94,6 +93,9 @@ def _run(
     with ResultsFolder(folder) as results:
         refuse_to_replace(results.folder, names, switches)
         output.print(escape(_described(recorded)), highlight=False, soft_wrap=True)
+        if _is_search(places) and (others := _others(recorded, config)):
+            text = f"{others:,} of the trials are not of the search that config.toml describes; they are ranked too"
+            messages.print(f"[yellow]warning:[/] {text}", highlight=False, soft_wrap=True)
         for note in recorded.notes:
             messages.print(f"[yellow]warning:[/] {escape(note)}", highlight=False, soft_wrap=True)
         table, settings = ranked(recorded.good, config)
@@ -120,6 +122,17 @@ def _folder(places: Sequence[str], config: SearchConfig, elsewhere: bool) -> Pat
         return Path(config.output.folder).absolute()
     first = Path(places[0]).absolute()
     return first if first.is_dir() else first.parent
+
+
+def _is_search(places: Sequence[str]) -> bool:
+    """Whether the one place that is named is the folder of a search."""
+    return len(places) == 1 and (Path(places[0]) / "config.toml").is_file()
+
+
+def _others(recorded: Recorded, config: SearchConfig) -> int:
+    """How many trials another search left in the folder, which --overwrite put this one's beside."""
+    own = {trial.fingerprint for trial in space(config).trials()}
+    return sum(key not in own for key in recorded.good["fingerprint"].to_pylist())
 
 
 def _described(recorded: Recorded) -> str:

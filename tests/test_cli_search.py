@@ -6,7 +6,7 @@ import tomllib
 import numpy as np
 import pytest
 
-from ntkinfo import search_assembly, search_run
+from ntkinfo import rank_run, search_assembly, search_run
 from ntkinfo.generalization import MEASURES
 from ntkinfo.information.curve_files import load_curves
 from ntkinfo.search import trial as trial_module
@@ -74,6 +74,16 @@ def test_a_search_ends_in_a_ranking_and_goes_on_where_it_was(search, tmp_path, m
     both = read_records(folder / "trials").table
     assert both.num_rows == 2 * first.num_rows
     assert set(first["fingerprint"].to_pylist()) < set(both["fingerprint"].to_pylist())
+
+    def no_rank(*given):
+        raise ValueError("far enough")
+
+    monkeypatch.setattr(rank_run, "rank", no_rank)
+    code, _, messages = search("found", "--out", "all", command="rank")
+    assert code == 2
+    assert "16 of the trials are not of the search that config.toml describes; they are ranked too" in messages
+    code, _, messages = search("found/trials", "--out", "all", command="rank")
+    assert "are not of the search" not in messages
 
 
 @pytest.mark.parametrize(

@@ -141,9 +141,10 @@ class Space:
         if name == "data":
             return  # a data set alone may lack its files; whole trials are checked when they are made
         # The teacher gives any number of inputs, and its noise is a deviation.
-        others: dict[str, Any] = {"data": TEACHER} if name in ("n", "noise") else {}
+        others = {"data": TEACHER} if name in ("n", "noise") else {}
         for value in values:
-            Trial(**others, **{name: value})
+            given: dict[str, Any] = {**others, name: value}
+            Trial(**given)
 
     def trials(self) -> tuple[Trial, ...]:
         """All the trials, each once.
