@@ -18,7 +18,7 @@ _PREFIXES = re.compile(r"\b(?:np|jax|jnp|typing|collections\.abc)\.(?=[A-Za-z])"
 # Names of other libraries: the build reads no inventories of theirs, so they are shown without a link.
 OTHERS = re.compile(
     r"(Float|Int|Bool|Shaped|Num|Integer|UInt8|UInt|Array|ArrayLike|Key|PRNGKeyArray|PyTree|ndarray|dtype|DTypeLike|"
-    r"Generator|Dataset|DataArray|Figure|Axes|Path|PathLike|os\.PathLike|Callable|Iterable|Iterator|Mapping|Sequence|"
+    r"Generator|Dataset|DataArray|Table|Figure|Axes|Path|PathLike|os\.PathLike|Callable|Iterable|Iterator|Mapping|Sequence|"
     r"Any|Literal|Protocol|GradientTransformation|optax\..*|eqx\..*|equinox\..*|Collection|Hashable|Self|cached_property|"
     r"Track|KeyboardInterrupt|ABC|abc\.ABC|float64|uint8|"
     r"Params|Batch|AbstractContextManager)"
