@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator
 from importlib.util import find_spec
@@ -67,7 +68,15 @@ def options(config: SearchConfig) -> TrialOptions:
             named.append((key, str(Path(value).absolute())))
         else:
             named.append((key, tuple(value) if isinstance(value, list) else value.replace("_", "-")))
-    return TrialOptions(files=tuple(sorted(named)), **config.trials.model_dump())
+    named.sort()
+    paths = [Path(value) for key, value in named if key in _FILE_KEYS]
+    digests = tuple(_digest(path) for path in paths if path.is_file())
+    return TrialOptions(files=tuple(named), digests=digests, **config.trials.model_dump())
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def resolved(config: SearchConfig) -> SearchConfig:

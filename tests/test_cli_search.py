@@ -12,6 +12,8 @@ from ntkinfo.information.curve_files import load_curves
 from ntkinfo.search import trial as trial_module
 from ntkinfo.search.plan import Rates
 from ntkinfo.search.records import read_records
+from ntkinfo.search.trial_description import Trial
+from ntkinfo.search_config import SearchConfig
 
 SMALL = [
     "--data", "wine,breast_cancer", "--n-train", "12,16", "--noise", "0,0.3", "--depth", "1", "--activation", "erf",
@@ -144,3 +146,17 @@ def test_measures_are_listed(search):
     assert [entry["name"] for entry in listed] == list(MEASURES)
     assert listed[0]["formula"] == next(iter(MEASURES.values())).formula
     assert {"symbol", "unit", "needs", "direction", "source"} <= set(listed[0])
+
+
+def test_a_replaced_file_makes_other_trials(tmp_path):
+    """Names of files do not tell their contents: a changed file is measured again, a copied one is not another."""
+    place = tmp_path / "data.npz"
+    config = SearchConfig(files={"path": str(place)})
+    found = []
+    for content in (b"one", b"two", b"one"):
+        place.write_bytes(content)
+        found.append(Trial(data="npz", options=search_assembly.options(config)))
+    assert len({trial.fingerprint for trial in found}) == len({trial.group for trial in found}) == 2
+    assert found[0].fingerprint == found[2].fingerprint
+    bundled = {Trial(data="wine", options=trial.options).fingerprint for trial in found}
+    assert bundled == {Trial(data="wine").fingerprint}

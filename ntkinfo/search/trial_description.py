@@ -50,6 +50,7 @@ class TrialOptions:
             I(Z;X) and I(Z;Y) too, which are drawn (Monte Carlo) or integrated and take most of the time.
         samples: draws for each input of those with two outputs and more, even and at least 4.
         files: options of the data set that is read from files, as (name, value) pairs: ("image_file", "…"), ….
+        digests: SHA-256 of those files, in the order of their names: trials on other contents are other trials.
         finite_width: width of trained networks for the truth at finite width beside the law's; 0 for none.
         finite_members: how many of them.
         finite_steps: most steps of gradient descent that they take.
@@ -64,6 +65,7 @@ class TrialOptions:
     quantities: str = "closed"
     samples: int = 4
     files: tuple[tuple[str, Any], ...] = ()
+    digests: tuple[str, ...] = ()
     finite_width: int = 0
     finite_members: int = 16
     finite_steps: int = 4096
@@ -169,7 +171,7 @@ class Trial:
         if self.procedure != "heavy_ball":
             del given["momentum"]
         if self.data not in FILES:
-            del given["files"]
+            del given["files"], given["digests"]
         if not given["finite_width"]:
             given = {name: value for name, value in given.items() if not name.startswith("finite_")}
         if given["quantities"] != "all":
@@ -177,6 +179,7 @@ class Trial:
         given["n_test_limit"] = given.pop("n_test")
         if "files" in given:
             given["files"] = json.dumps(list(given["files"]), default=str)
+            given["digests"] = ",".join(given["digests"])
         return {**axes, **given}
 
     @cached_property
@@ -195,8 +198,8 @@ class Trial:
         return hashlib.sha256(text.encode()).hexdigest()
 
     @property
-    def _files(self) -> Value:
-        return self.settings.get("files", "")
+    def _files(self) -> list[Value]:
+        return [self.settings.get(name, "") for name in ("files", "digests")]
 
     def __getstate__(self) -> dict[str, Any]:
         # Cached values are recomputed: a hash takes less than its way over the wire is worth.
