@@ -340,12 +340,16 @@ def _words(process):
 
 
 PROGRAM = """
+import signal
 import sys
 sys.path.insert(0, {here!r})
 import sweep_toys as toys
 
 if __name__ == "__main__":
     from ntkinfo.search.sweep import ClusterSettings, SweepInterrupted, sweep
+
+    # A program that was started in the background of a script ignores Ctrl-C unless it asks for it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def announced(items, label, total=None):
         for item in items:
