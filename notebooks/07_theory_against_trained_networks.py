@@ -57,9 +57,9 @@ print(f"mean squared error of the ensemble mean on the training inputs: {start:.
 # ## The ensembles
 #
 # Fewer members than `benchmarks/width_scaling.py` takes (up to 2048 of them; depths 1 to 3, erf and relu). At width
-# 2048 members are few: there the question is whether they agree with the law. Fits begin at width 64, as the benchmark's
-# do: this was settled after trial runs, in which width 32, whose kernel moves the most, pulled the power of the kernel's
-# drift to 0.98 (0.97 to 0.99), just off the 1 that first-order theory predicts.
+# 2048 members are few: there the question is whether they agree with the law. Fits begin at width 64, as those of the
+# benchmark do. This was settled after trial runs, in which width 32, whose kernel moves the most, pulled the power of
+# the drift of the kernel to 0.98 (0.97 to 0.99), just off the 1 that first-order theory predicts.
 
 # %%
 members = {64: 640, 128: 384, 256: 192, 512: 96, 2048: 48}
