@@ -12,7 +12,8 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -257,22 +258,19 @@ def put_file(path: Path, content: bytes) -> None:
 _UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, TypeError, OverflowError)
 
 
-class _explained:  # noqa: N801 - used like contextlib.suppress
-    """Says what to do where the records cannot be written."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError) and error.strerror:
-            raise OSError(
-                error.errno,
-                f"the records in {self._folder} cannot be written ({error.strerror}); every trial recorded before is "
-                "safe: make room or access there, and the same command goes on with what is missing",
-            ) from error
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    """Say what to do where the records cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        if not error.strerror:
+            raise
+        raise OSError(
+            error.errno,
+            f"the records in {folder} cannot be written ({error.strerror}); every trial recorded before is "
+            "safe: make room or access there, and the same command goes on with what is missing",
+        ) from error
 
 
 def _empty() -> pa.Table:

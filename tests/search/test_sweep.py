@@ -347,9 +347,7 @@ import sweep_toys as toys
 
 if __name__ == "__main__":
     from ntkinfo.search.sweep import ClusterSettings, SweepInterrupted, sweep
-
-    # A program that was started in the background of a script ignores Ctrl-C unless it asks for it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a script
 
     def announced(items, label, total=None):
         for item in items:
