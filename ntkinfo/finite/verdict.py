@@ -151,15 +151,16 @@ def half_limit(family: Family) -> float:
 
 
 def scaling_sentences(scalings: Sequence[WidthScaling], level: float = 0.05) -> list[str]:
-    """A line for each discrepancy: fitted exponent with its interval, the predicted one, and what follows.
+    """A line for each discrepancy: fitted exponent with its interval, the predicted one, and what follows."""
+    return [_scaling_sentence(one, said) for one, said in zip(scalings, judge(scalings, level), strict=True)]
 
-    One more where the narrowest kernel moves by so much that the predictions, first terms of expansions, do not apply.
-    """
-    lines = [_scaling_sentence(one, said) for one, said in zip(scalings, judge(scalings, level), strict=True)]
+
+def drift_notes(scalings: Sequence[WidthScaling]) -> list[str]:
+    """Say where the narrowest kernel moves by so much that predicted exponents, of first terms, do not apply."""
     moved = {int(one.widths[0]): float(one.size[0]) for one in scalings if one.name == "kernel drift"}
-    return lines + [
-        f"the kernel of width {width} moves by {100 * share:.0f} % and predictions hold where it moves by little: "
-        "exponents that are not consistent may only show that; take wider networks or fewer steps"
+    return [
+        f"the kernel of width {width} moves by {100 * share:.0f} % and predicted exponents hold where it moves by "
+        "little: those found not consistent may only show that (take wider networks or fewer steps)"
         for width, share in moved.items()
         if share > _LARGE_DRIFT
     ]

@@ -15,7 +15,7 @@ from ntkinfo.finite.comparison_information import MemberInformation
 from ntkinfo.finite.comparison_members import SPLITS
 from ntkinfo.finite.comparison_parameters import ParameterBound
 from ntkinfo.finite.comparison_study import WidthResult
-from ntkinfo.finite.verdict import half_limit, scaling_sentences
+from ntkinfo.finite.verdict import drift_notes, half_limit, scaling_sentences
 from ntkinfo.finite.width_scaling import WidthScaling, judge
 from ntkinfo.training.output_distribution import OutputDistribution
 
@@ -64,7 +64,7 @@ def comparison_dataset(
         level=level,
         verdicts=json.dumps({f"width {result.width}": result.verdict.sentence for result in results}),
         scaling=json.dumps(scaling_sentences(scalings, level)),
-        notes="; ".join(_notes(results)),
+        notes="; ".join([*_notes(results), *drift_notes(scalings)]),
     )
 
 

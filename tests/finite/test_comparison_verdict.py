@@ -13,7 +13,7 @@ from ntkinfo.finite.comparison_information import InformationSettings, informati
 from ntkinfo.finite.comparison_members import LawMembers
 from ntkinfo.finite.comparison_study import scaling_of, study_width
 from ntkinfo.finite.ensembles import EnsembleOutputs
-from ntkinfo.finite.verdict import scaling_sentences, verdict
+from ntkinfo.finite.verdict import drift_notes, scaling_sentences, verdict
 from ntkinfo.information.output import information_input
 from tests.finite.test_comparison import LAW
 
@@ -142,7 +142,8 @@ def test_study_of_several_widths():
     assert any("kernel start: width^−0." in line and "predicted 0.5" in line for line in sentences)
     assert len(sentences) == len(scalings)
     restless = replace(scalings["kernel drift"], value=9 * scalings["kernel drift"].value)
-    assert "width 8 moves by" in scaling_sentences([restless])[-1]
+    assert "width 8 moves by" in drift_notes([restless])[0]
+    assert drift_notes(scaling_of(results[1:])) == []
     assert scaling_of(results[:2]) == []
     bare = study_width(outputs(32, twins=False), COMPARATOR)
     assert bare.linearised is None
