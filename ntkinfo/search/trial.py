@@ -18,7 +18,8 @@ from ntkinfo.core.arrays import float64
 from ntkinfo.generalization.evaluation import measure_values, row_of
 from ntkinfo.generalization.registry import MEASURES
 from ntkinfo.generalization.views import MeasureSettings
-from ntkinfo.search.trial_curves import trial_curves
+from ntkinfo.information.curve_table import SPLITS
+from ntkinfo.search.trial_curves import DRAWN, trial_curves
 from ntkinfo.search.trial_data import noisy_data
 from ntkinfo.search.trial_description import AXES, MEASURE_VERSION, Outcome, Trial, TrialOptions, Value
 from ntkinfo.search.trial_finite import KEYS, Truth, finite_rows
@@ -142,12 +143,22 @@ def _rows_of_targets(trials: Sequence[Trial], law: OutputDistribution, family: F
     rows: list[dict[str, Value]] = []
     for trial in trials:
         index = int(np.searchsorted(law.times, trial.time))
-        extra = {"n_test": len(law.data.x_test), "outputs": law.n_outputs}
+        extra = {"n_test": len(law.data.x_test), "outputs": law.n_outputs, **_errors(curves, index)}
         rows.append({**row_of(values, 0, index), **_truth(curves, index).row(), **extra, **trial.settings})
     if first.options.finite_width:
         for row, more in zip(rows, finite_rows(trials, law.data, float(law.eigenvalues[-1])), strict=True):
             row.update(more)
     return rows
+
+
+def _errors(curves: xr.Dataset, index: int) -> dict[str, float]:
+    """`information_input_train_standard_error` and the like, at one time."""
+    return {
+        f"{name}_{split}_standard_error": float(curves[f"{name}_standard_error"].values[index, k])
+        for name in DRAWN
+        for k, split in enumerate(SPLITS)
+        if name in curves and f"{name}_{split}" in MEASURES
+    }
 
 
 def _truth(curves: xr.Dataset, index: int) -> Truth:

@@ -1,4 +1,4 @@
-"""The curves that measures are read from, and true generalisation, without the errors that `curves_of` states.
+"""The curves that measures are read from, and true generalisation; errors are stated of what is drawn alone.
 
 A sweep needs numbers, thousands of them: the same functions are called as by `ntkinfo.curves_of`, and nothing else.
 """
@@ -28,6 +28,9 @@ from ntkinfo.training.output_law import OutputLaw
 
 MEMBER_TOLERANCE = 1e-6  # of a member's error at one input
 QUADRATURE_TOLERANCE = 1e-6  # of I(Z;X) and I(Z;Y) of one output, in nats
+
+DRAWN = ("information_input", "information_target")
+"""Quantities by Monte Carlo, or quadrature for one output, which come with an error."""
 
 Values = dict[str, np.ndarray]
 
@@ -111,7 +114,7 @@ def _output(
 ) -> Mapping[str, np.ndarray]:
     """I(Z;X) and I(Z;Y) at each time; for continuous targets the bound by a linear decoder."""
     resolution = resolution_of(targets, side.initial_variance)
-    given, target = [], []
+    given, target = [], []  # estimates at each time
     for index in range(len(side.times)):
         with float64():
             mean, variance = side.separated_at(index)
@@ -124,11 +127,16 @@ def _output(
             tolerance=None if mean.shape[1] > 1 else QUADRATURE_TOLERANCE,
             resolution=resolution,
         )
-        given.append(float(found.value.value))
+        given.append(found.value)
         if about is None:
             part = slice(index, index + 1)
             one, spread = to_numpy(side.mean_at(part))[0], to_numpy(side.variance_at(part))[0]
-            target.append(float(information_target_gaussian(one, spread, targets).value.value))
+            target.append(information_target_gaussian(one, spread, targets).value)
         else:
-            target.append(float(about.value.value))
-    return {"information_input": np.array(given), "information_target": np.array(target)}
+            target.append(about.value)
+    named = zip(DRAWN, (given, target), strict=True)
+    return {
+        name + suffix: np.array([float(getattr(one, key)) for one in found])
+        for name, found in named
+        for suffix, key in (("", "value"), ("_standard_error", "standard_error"))
+    }

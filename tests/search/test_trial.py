@@ -120,6 +120,25 @@ def test_drawn_informations_are_those_of_the_curves():
     )
 
 
+def test_drawn_informations_of_several_outputs_agree_within_their_errors():
+    """Four draws an input, in a search, against a hundred and twenty-eight of another seed."""
+    one = Trial(data="wine", n=20, depth=1, time=1.0, options=TrialOptions(n_test=30, quantities="all"))
+    row = by_fingerprint([one])[one.fingerprint]
+    family = FAMILIES_HERE.of(one)
+    law = ni.output_distribution(family.blocks(1), family.data, ni.GradientFlow(ridge=0.1), np.array([1.0]))
+    for split in ("train", "test"):
+        side, labels = getattr(law, split), getattr(family.data, f"labels_{split}")
+        mean, variance = np.asarray(side.mean)[0], np.asarray(side.variance)[0]
+        estimates = {"information_input": ni.information_input(mean, variance, samples=128, seed=5)}
+        if split == "train":  # of the test inputs no measure may know the labels
+            estimates["information_target"] = ni.information_target(mean, variance, labels, samples=128, seed=5)
+        for name, found in estimates.items():
+            stated = row[f"{name}_{split}_standard_error"]
+            assert 0 < stated < 0.2, name
+            off = row[f"{name}_{split}"] - float(found.value.value)
+            assert abs(off) < 4 * math.hypot(stated, float(found.value.standard_error)), (name, split)
+
+
 def test_gibbs_error_is_that_of_members_drawn_from_the_law():
     one = trials(noise=0.3)[1]
     row = by_fingerprint([one])[one.fingerprint]
