@@ -48,7 +48,9 @@ def main() -> None:
     def all_at_once(chosen_ridges, chosen_times):
         settings = MeasureSettings(ridges=chosen_ridges)
         flow = ni.GradientFlow()
-        return measure_all(blocks, data, flow, chosen_times, settings=settings, names=NAMES, progress=silent)
+        return measure_all(
+            ni.output_distribution(blocks, data, flow, chosen_times), settings=settings, names=NAMES, progress=silent
+        )
 
     all_at_once(ridges[:1], times[:1])
     together, wall, processor = timed(lambda: all_at_once(ridges, times))

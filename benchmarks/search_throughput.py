@@ -20,7 +20,7 @@ import time
 import numpy as np
 
 from ntkinfo.core.progress import silent
-from ntkinfo.generalization import MeasureSettings, as_row, measures_of
+from ntkinfo.generalization import MeasureSettings, as_row, measure_all
 from ntkinfo.generalization.trained import CURVES
 from ntkinfo.information.curve_job import CurveSettings
 from ntkinfo.information.curves import curves_of
@@ -67,7 +67,7 @@ def afresh(one: Trial) -> dict[str, float]:
     given = {"depth": float(one.depth), "w_std": one.w_std, "b_std": one.b_std, "label_noise": one.noise}
     chosen = MeasureSettings(ridges=(one.ridge,), hyperparameters=given)
     names = measure_names(one.options.quantities)
-    row = as_row(measures_of(law, curves=curves, settings=chosen, names=names, progress=silent))
+    row = as_row(measure_all(law, curves=curves, settings=chosen, names=names, progress=silent))
     return row | {"test_error_mean": float(curves["error_mean"].sel(split="test")[0])}
 
 

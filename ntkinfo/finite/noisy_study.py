@@ -14,6 +14,7 @@ from ntkinfo.core.arrays import Array, to_numpy
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.records import Dataset, Estimate
 from ntkinfo.data.icosahedral_rule import twelve_bit_rule
+from ntkinfo.finite.layered import TWELVE_BIT_SIZES
 from ntkinfo.finite.noisy import NoisyNetwork, NoisyRun, NoisyTraining, train_noisy
 from ntkinfo.finite.noisy_plane import (
     ClusteringPlane,
@@ -26,8 +27,6 @@ from ntkinfo.finite.noisy_plane import (
 )
 from ntkinfo.finite.sample_propagation import PropagationSettings
 from ntkinfo.finite.trainer import TrainerSettings
-
-TWELVE_BIT_SIZES = (12, 10, 7, 5, 4, 3, 2)
 
 
 @dataclass(frozen=True)

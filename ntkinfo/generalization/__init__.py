@@ -2,6 +2,5 @@
 
 from ntkinfo.generalization.evaluation import as_row as as_row
 from ntkinfo.generalization.evaluation import measure_all as measure_all
-from ntkinfo.generalization.evaluation import measures_of as measures_of
 from ntkinfo.generalization.registry import MEASURES as MEASURES
 from ntkinfo.generalization.views import MeasureSettings as MeasureSettings

@@ -9,20 +9,16 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from jaxtyping import Float
 
 from ntkinfo.core.arrays import float64, to_numpy
 from ntkinfo.core.linear_algebra import Spectrum, spectrum
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, bar, silent
-from ntkinfo.core.records import Dataset
 from ntkinfo.core.versions import versions
 from ntkinfo.generalization.measure import Measure, NotComputable
 from ntkinfo.generalization.registry import MEASURES, choose
 from ntkinfo.generalization.views import KernelView, LawView, MeasureSettings, PairView, RidgeView
-from ntkinfo.kernels.records import KernelBlocks
-from ntkinfo.training.output_distribution import OutputDistribution, output_distribution
-from ntkinfo.training.procedures import Procedure
+from ntkinfo.training.output_distribution import OutputDistribution
 
 KERNELS = ("nngp", "ntk")
 Curves = xr.Dataset | Callable[[OutputDistribution], xr.Dataset]
@@ -44,27 +40,24 @@ class Interrupted(KeyboardInterrupt):
 
 
 def measure_all(
-    blocks: KernelBlocks,
-    data: Dataset,
-    dynamics: Procedure,
-    times: Float[np.ndarray, " t"],
+    distribution: OutputDistribution,
     *,
     curves: Curves | None = None,
     settings: MeasureSettings | None = None,
     names: Iterable[str] | None = None,
+    spectra: Mapping[str, Spectrum] | None = None,
     progress: Track = bar,
 ) -> xr.Dataset:
     """Compute every generalisation measure of one model.
 
     Args:
-        blocks: kernels of the network on the data (`kernel_blocks`).
-        data: inputs and targets; test targets are never looked at.
-        dynamics: how the network is trained.
-        times: (T,), strictly rising in [0, ∞].
+        distribution: the law of the outputs (`ntkinfo.output_distribution`); test targets are never looked at.
         curves: what the information quantities are read from: curves over the same times, or a function that computes
             them from the law of the outputs, such as `ntkinfo.curves_of`. None leaves those measures NaN.
         settings: ridges of the kernels' measures, and other free numbers.
         names: measures from `MEASURES`; None for all.
+        spectra: decompositions of the kernels "nngp" and "ntk" of these very blocks, where they are there already: one
+            decomposition then serves other targets, ridges and procedures as well. The law's own is always shared.
         progress: shown over kernels and ridges.
 
     Returns:
@@ -80,38 +73,8 @@ def measure_all(
 
     Assumes independent training inputs where a measure is a bound or an estimate of risk.
     """
-    chosen = choose(names)
-    _require_memory(len(data.x_train), len(data.x_test), len(np.asarray(times)))
-    return measures_of(
-        output_distribution(blocks, data, dynamics, times),
-        curves=curves,
-        settings=settings,
-        names=[measure.name for measure in chosen],
-        progress=progress,
-    )
-
-
-def measures_of(
-    distribution: OutputDistribution,
-    *,
-    curves: Curves | None = None,
-    settings: MeasureSettings | None = None,
-    names: Iterable[str] | None = None,
-    spectra: Mapping[str, Spectrum] | None = None,
-    progress: Track = bar,
-) -> xr.Dataset:
-    """Compute the measures of an output law that is there already; as `measure_all`.
-
-    Args:
-        distribution: the law of the outputs.
-        curves: as in `measure_all`.
-        settings: as in `measure_all`.
-        names: as in `measure_all`.
-        spectra: decompositions of the kernels "nngp" and "ntk" of these very blocks, where they are there already: one
-            decomposition then serves other targets, ridges and procedures as well. The law's own is always shared.
-        progress: as in `measure_all`.
-    """
     chosen, settings = choose(names), settings or MeasureSettings()
+    _require_memory(distribution)
     table = _Table(distribution.times, settings.ridges or (distribution.procedure.ridge,))
     try:
         _fill(table, distribution, chosen, settings, curves=curves, spectra=spectra, progress=progress)
@@ -128,14 +91,14 @@ def measure_values(
     names: Iterable[str] | None = None,
     spectra: Mapping[str, Spectrum] | None = None,
 ) -> dict[str, np.ndarray]:
-    """The numbers of `measures_of` alone, over the registry's dimensions: for the many models of a search.
+    """The numbers of `measure_all` alone, over the registry's dimensions: for the many models of a search.
 
     Args:
-        distribution: as in `measures_of`.
+        distribution: as in `measure_all`.
         curves: as in `measure_all`.
         settings: as in `measure_all`.
         names: as in `measure_all`.
-        spectra: as in `measures_of`.
+        spectra: as in `measure_all`.
     """
     chosen, settings = choose(names), settings or MeasureSettings()
     table = _Table(distribution.times, settings.ridges or (distribution.procedure.ridge,))
@@ -220,7 +183,8 @@ def _curves_of(distribution: OutputDistribution, curves: Curves | None) -> xr.Da
     return found
 
 
-def _require_memory(n: int, m: int, n_times: int) -> None:
+def _require_memory(distribution: OutputDistribution) -> None:
+    n, m, n_times = (len(one) for one in (distribution.data.x_train, distribution.data.x_test, distribution.times))
     needed = 8 * (_MATRICES * n**2 + 3 * n * m + 3 * (n + m) * n_times) / GIB
     limit = available_memory()
     remedy = f"take about {int(n * (0.9 * limit / needed) ** 0.5)} training inputs, or a machine with more memory"

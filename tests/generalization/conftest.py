@@ -1,5 +1,6 @@
 import pytest
 
+import ntkinfo as ni
 from ntkinfo.core.progress import silent
 from ntkinfo.generalization import measure_all
 from tests.known_measures import PROBLEMS
@@ -10,10 +11,7 @@ def results():
     """All the measures of every problem."""
     return {
         problem.name: measure_all(
-            problem.model.blocks,
-            problem.data,
-            problem.procedure,
-            problem.times,
+            ni.output_distribution(problem.model.blocks, problem.data, problem.procedure, problem.times),
             curves=problem.curves,
             settings=problem.settings,
             progress=silent,

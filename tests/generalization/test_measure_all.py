@@ -9,7 +9,7 @@ from ntkinfo.core import linear_algebra
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.progress import silent
 from ntkinfo.core.records import Dataset
-from ntkinfo.generalization import MEASURES, MeasureSettings, as_row, evaluation, measure_all, measures_of
+from ntkinfo.generalization import MEASURES, MeasureSettings, as_row, evaluation, measure_all
 from ntkinfo.generalization.measure import NotComputable
 from ntkinfo.kernels.records import CrossBlocks, KernelBlocks, SquareBlocks
 from tests.known_measure_limits import blocks_of
@@ -24,7 +24,10 @@ def test_ridgeless_measures_are_those_of_a_vanishing_ridge():
     settings = MeasureSettings(ridges=(0.0, 1e-9))
     names = [name for name, measure in MEASURES.items() if measure.place == "ridge"]
     found = measure_all(
-        problem.model.blocks, problem.data, ni.GradientFlow(), TIMES, settings=settings, names=names, progress=silent
+        ni.output_distribution(problem.model.blocks, problem.data, ni.GradientFlow(), TIMES),
+        settings=settings,
+        names=names,
+        progress=silent,
     )
     for name in set(names) - {"information_gain", "posterior_relative_entropy", "pac_bayes_posterior"}:
         if name != "posterior_margin":  # its deviation vanishes
@@ -40,7 +43,10 @@ def test_singular_kernels_leave_nan_and_a_note():
     names = ("target_norm", "norm_bound", "evidence", "loo_squared_error", "kare", "effective_dimension", "trace")
     settings = MeasureSettings(ridges=(0.0, 0.1))
     found = measure_all(
-        model.blocks, model.data, ni.GradientFlow(), TIMES, settings=settings, names=names, progress=silent
+        ni.output_distribution(model.blocks, model.data, ni.GradientFlow(), TIMES),
+        settings=settings,
+        names=names,
+        progress=silent,
     )
     for name in ("target_norm", "norm_bound"):
         assert np.all(np.isnan(found[name]))
@@ -57,7 +63,9 @@ def test_rounding_that_matters_is_noted():
     kernel = np.diag(10.0 ** -np.arange(12))
     y = np.where(np.arange(12) % 2 == 0, 1.0, -1.0)[:, None]
     data = Dataset(np.arange(12.0)[:, None], y, np.zeros((1, 1)), y[:1])
-    found = measure_all(blocks_of(kernel), data, ni.GradientFlow(), TIMES, names=["evidence"], progress=silent)
+    found = measure_all(
+        ni.output_distribution(blocks_of(kernel), data, ni.GradientFlow(), TIMES), names=["evidence"], progress=silent
+    )
     assert "ridge 0: rounding may change values by 3e-04" in found.attrs["notes"]
 
 
@@ -77,10 +85,7 @@ def test_measures_of_classes_without_classes(targets, labels, reason):
     names = [name for name, measure in MEASURES.items() if "classes" in measure.needs]
     settings = MeasureSettings(ridges=(0.1,))
     found = measure_all(
-        model.blocks,
-        data,
-        ni.GradientFlow(prior="ntk"),
-        TIMES,
+        ni.output_distribution(model.blocks, data, ni.GradientFlow(prior="ntk"), TIMES),
         settings=settings,
         names=names,
         progress=silent,
@@ -97,10 +102,7 @@ def test_targets_of_one_and_minus_one_need_no_labels():
     names = ("loo_error", "pac_bayes_posterior", "posterior_margin", "trained_margin")
     found = [
         measure_all(
-            problem.model.blocks,
-            data,
-            problem.procedure,
-            TIMES,
+            ni.output_distribution(problem.model.blocks, data, problem.procedure, TIMES),
             settings=problem.settings,
             names=names,
             progress=silent,
@@ -115,7 +117,9 @@ def test_what_is_not_given_is_nan_with_a_note():
     problem = PROBLEMS[0]
     names = ("path_length", "depth", "loss_area")
     procedure = ni.HeavyBall(step_size=0.01, momentum=0.5)
-    found = measure_all(problem.model.blocks, problem.data, procedure, TIMES, names=names, progress=silent)
+    found = measure_all(
+        ni.output_distribution(problem.model.blocks, problem.data, procedure, TIMES), names=names, progress=silent
+    )
     assert all(np.all(np.isnan(found[name])) for name in names)
     notes = found.attrs["notes"]
     assert "path_length: NaN, needs `curves`" in notes
@@ -131,7 +135,9 @@ def test_loss_area_of_gradient_descent_is_a_sum_over_steps(ridge, loss):
     step = 0.02 * unit
     procedure = ni.GradientDescent(step_size=step, ridge=ridge, loss=loss)
     times = step * np.array([0.0, 3.0, 50.0])
-    found = measure_all(model.blocks, model.data, procedure, times, names=["loss_area"], progress=silent)["loss_area"]
+    found = measure_all(
+        ni.output_distribution(model.blocks, model.data, procedure, times), names=["loss_area"], progress=silent
+    )["loss_area"]
     theta, values, weights, total, sums = model.jacobian[:12], model.y[:12], np.zeros((40, 2)), 0.0, [0.0]
     for _ in range(50):
         residual = theta @ weights - values
@@ -144,9 +150,11 @@ def test_loss_area_of_gradient_descent_is_a_sum_over_steps(ridge, loss):
 @pytest.mark.parametrize("procedure", [ni.GradientFlow(), ni.Converged(), ni.GradientDescent(step_size=0.05)])
 def test_loss_area_of_training_to_the_end(procedure):
     model = RandomFeatures(outputs=1)
-    found = measure_all(model.blocks, model.data, procedure, np.array([np.inf]), names=["loss_area"], progress=silent)[
-        "loss_area"
-    ]
+    found = measure_all(
+        ni.output_distribution(model.blocks, model.data, procedure, np.array([np.inf])),
+        names=["loss_area"],
+        progress=silent,
+    )["loss_area"]
     theta, y = model.jacobian[:12] @ model.jacobian[:12].T, model.y[:12]
     curvature = 2 * theta - (0.05 * theta @ theta if isinstance(procedure, ni.GradientDescent) else 0)
     np.testing.assert_allclose(found, 0.5 * np.sum(y * np.linalg.solve(curvature, y)) / 12, rtol=1e-9)
@@ -156,13 +164,17 @@ def test_loss_area_where_something_is_never_learned_is_infinite():
     model = RandomFeatures(outputs=1, repeat=True)
     times = np.array([1.0, np.inf])
     for procedure in (ni.GradientFlow(), ni.GradientFlow(ridge=0.1)):
-        area = measure_all(model.blocks, model.data, procedure, times, names=["loss_area"], progress=silent)
+        area = measure_all(
+            ni.output_distribution(model.blocks, model.data, procedure, times), names=["loss_area"], progress=silent
+        )
         assert np.isfinite(area["loss_area"][0])
         assert np.isposinf(area["loss_area"][1])
     y = model.y[:12].copy()
     y[11] = y[0]  # equal targets of the repeated input
     data = Dataset(model.x[:12], y, model.x[12:], model.y[12:])
-    area = measure_all(model.blocks, data, ni.GradientFlow(), times, names=["loss_area"], progress=silent)["loss_area"]
+    area = measure_all(
+        ni.output_distribution(model.blocks, data, ni.GradientFlow(), times), names=["loss_area"], progress=silent
+    )["loss_area"]
     assert np.all(np.isfinite(area))
 
 
@@ -177,7 +189,9 @@ def test_one_decomposition_a_kernel(monkeypatch):
     monkeypatch.setattr(evaluation, "spectrum", counted)
     monkeypatch.setattr("ntkinfo.training.output_distribution.spectrum", counted)
     settings = MeasureSettings(ridges=(0.1, 0.2, 0.3))
-    measure_all(problem.model.blocks, problem.data, ni.GradientFlow(), problem.times, settings=settings)
+    measure_all(
+        ni.output_distribution(problem.model.blocks, problem.data, ni.GradientFlow(), problem.times), settings=settings
+    )
     assert sorted(count) == ["the NNGP of the training inputs", "the NTK of the training inputs"]
 
 
@@ -186,7 +200,7 @@ def test_spectra_that_are_there_serve_other_targets_and_procedures(monkeypatch, 
     spectra = {name: linear_algebra.spectrum(problem.kernel(name)) for name in ("nngp", "ntk")}
     law = ni.output_distribution(problem.model.blocks, problem.data, ni.GradientFlow(ridge=0.2), TIMES)
     monkeypatch.setattr(evaluation, "spectrum", None)  # not called
-    found = measures_of(law, settings=settings, names=["evidence", "loo_error"], spectra=spectra)
+    found = measure_all(law, settings=settings, names=["evidence", "loo_error"], spectra=spectra)
     for name in ("evidence", "loo_error"):
         np.testing.assert_allclose(found[name], results[problem.name][name], rtol=1e-11)
 
@@ -201,10 +215,9 @@ def test_device_arrays_give_the_same(results):
             *(jax.numpy.asarray(k) for k in (blocks.test.nngp_diagonal, blocks.test.ntk_diagonal)),
         )
     found = measure_all(
-        KernelBlocks(train, test, blocks.source),
-        problem.data,
-        problem.procedure,
-        problem.times,
+        ni.output_distribution(
+            KernelBlocks(train, test, blocks.source), problem.data, problem.procedure, problem.times
+        ),
         settings=problem.settings,
         names=names,
     )
@@ -215,13 +228,10 @@ def test_device_arrays_give_the_same(results):
 def test_the_readout_layers_law_shares_the_nngp():
     problem = PROBLEMS[0]
     law = ni.output_distribution(problem.model.blocks, problem.data, ni.nngp_posterior(0.1), np.array([np.inf]))
-    found = measures_of(law, names=["evidence", "effective_dimension"])
+    found = measure_all(law, names=["evidence", "effective_dimension"])
     assert found.ridge.values.tolist() == [0.1]
     both = measure_all(
-        problem.model.blocks,
-        problem.data,
-        ni.GradientFlow(ridge=0.1),
-        TIMES,
+        ni.output_distribution(problem.model.blocks, problem.data, ni.GradientFlow(ridge=0.1), TIMES),
         names=["evidence", "effective_dimension"],
     )
     for name in ("evidence", "effective_dimension"):
@@ -252,10 +262,7 @@ def test_an_interruption_keeps_what_was_finished(results):
 
     with pytest.raises(evaluation.Interrupted) as caught:
         measure_all(
-            problem.model.blocks,
-            problem.data,
-            problem.procedure,
-            problem.times,
+            ni.output_distribution(problem.model.blocks, problem.data, problem.procedure, problem.times),
             settings=problem.settings,
             progress=stop_at_the_second_kernel,
         )
@@ -271,10 +278,7 @@ def test_test_targets_are_not_looked_at(results):
     data = problem.data
     other = Dataset(data.x_train, data.y_train, data.x_test, -data.y_test, data.labels_train, 1 - data.labels_test)
     found = measure_all(
-        problem.model.blocks,
-        other,
-        problem.procedure,
-        problem.times,
+        ni.output_distribution(problem.model.blocks, other, problem.procedure, problem.times),
         curves=problem.curves,
         settings=problem.settings,
     )
@@ -286,11 +290,11 @@ def test_bad_input_is_refused():
     problem = PROBLEMS[0]
     ask = (problem.model.blocks, problem.data, ni.GradientFlow(), TIMES)
     with pytest.raises(ValueError, match="did you mean 'evidence'"):
-        measure_all(*ask, names=["evidense"])
+        measure_all(ni.output_distribution(*ask), names=["evidense"])
     with pytest.raises(ValueError, match="names is empty"):
-        measure_all(*ask, names=[])
+        measure_all(ni.output_distribution(*ask), names=[])
     with pytest.raises(ValueError, match="curves are over 3 times and the law over 1"):
-        measure_all(*ask, curves=problem.curves)
+        measure_all(ni.output_distribution(*ask), curves=problem.curves)
     with pytest.raises(ValueError, match="ridges"):
         MeasureSettings(ridges=(0.1, 0.1))
     with pytest.raises(ValueError, match="ridges"):

@@ -47,7 +47,10 @@ def test_second_route(results, name, problem):
 def test_limits(limit):
     settings = MeasureSettings(ridges=(limit.ridge,))
     found = measure_all(
-        limit.blocks, limit.data, ni.GradientFlow(), TIMES, settings=settings, names=limit.answers, progress=silent
+        ni.output_distribution(limit.blocks, limit.data, ni.GradientFlow(), TIMES),
+        settings=settings,
+        names=limit.answers,
+        progress=silent,
     )
     for name, answer in limit.answers.items():
         np.testing.assert_allclose(found[name], answer, rtol=limit.tolerance, atol=limit.tolerance, err_msg=name)
@@ -76,7 +79,9 @@ def test_condition_numbers(results):
 def test_real_curves_reach_the_measures():
     model = RandomFeatures(outputs=1, shared=True)
     data, times = model.data, np.array([0.1, 2.0])
-    found = measure_all(model.blocks, data, ni.GradientFlow(), times, curves=ni.curves_of, progress=silent)
+    found = measure_all(
+        ni.output_distribution(model.blocks, data, ni.GradientFlow(), times), curves=ni.curves_of, progress=silent
+    )
     for index, time in enumerate(times):
         step = model.jacobian[:12].T @ model.flow(time)
         moved = step @ np.concatenate([model.y[:12], -model.start[:12]], axis=1)
@@ -124,7 +129,9 @@ def test_order_of_the_inputs_does_not_matter(results):
     )
     k, t = (problem.kernel(name)[np.ix_(order, order)] for name in ("nngp", "ntk"))
     found = measure_all(
-        blocks_of_both(k, t), permuted, ni.GradientFlow(), TIMES, settings=problem.settings, names=KERNEL_MEASURES
+        ni.output_distribution(blocks_of_both(k, t), permuted, ni.GradientFlow(), TIMES),
+        settings=problem.settings,
+        names=KERNEL_MEASURES,
     )
     for name in KERNEL_MEASURES:
         np.testing.assert_allclose(found[name], results[problem.name][name], rtol=1e-8, err_msg=name)
@@ -135,7 +142,9 @@ def test_scale_of_the_kernel_does_not_matter_where_the_ridge_follows(results):
     k, t = (7.0 * problem.kernel(name) for name in ("nngp", "ntk"))
     settings = MeasureSettings(ridges=tuple(7 * s for s in problem.ridges))
     found = measure_all(
-        blocks_of_both(k, t), problem.data, ni.GradientFlow(), TIMES, settings=settings, names=SCALE_FREE
+        ni.output_distribution(blocks_of_both(k, t), problem.data, ni.GradientFlow(), TIMES),
+        settings=settings,
+        names=SCALE_FREE,
     )
     for name in SCALE_FREE:
         np.testing.assert_allclose(found[name], results[problem.name][name], rtol=1e-8, err_msg=name)
@@ -145,7 +154,9 @@ def test_centred_alignments_do_not_see_constants(results):
     problem = PROBLEMS[0]
     k, t = (problem.kernel(name) + 3.0 for name in ("nngp", "ntk"))
     names = ("centred_target_alignment", "kernel_similarity")
-    found = measure_all(blocks_of_both(k, t), problem.data, ni.GradientFlow(), TIMES, names=names)
+    found = measure_all(
+        ni.output_distribution(blocks_of_both(k, t), problem.data, ni.GradientFlow(), TIMES), names=names
+    )
     for name in names:
         np.testing.assert_allclose(found[name], results[problem.name][name], rtol=1e-9)
 

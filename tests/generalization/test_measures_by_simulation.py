@@ -9,7 +9,7 @@ import ntkinfo as ni
 from ntkinfo.core.linear_algebra import spectrum
 from ntkinfo.core.progress import silent
 from ntkinfo.core.records import Dataset
-from ntkinfo.generalization import MeasureSettings, measure_all, measures_of
+from ntkinfo.generalization import MeasureSettings, measure_all
 from ntkinfo.generalization.complexity import local_rademacher
 from ntkinfo.generalization.evidence import bernoulli_entropy, invert_bernoulli_entropy, pac_bayes_bound
 from ntkinfo.generalization.risk import eigenlearning, threshold
@@ -55,7 +55,7 @@ def test_pac_bayes_bounds_hold_over_training_sets(teacher):
         law = ni.output_distribution(blocks, data, procedure, times)
         entropy = ("time", np.asarray(ni.linear_model(law).value))
         curves = xr.Dataset({"information_parameters_linear": entropy}, {"time": times})
-        found = measures_of(law, curves=curves, settings=settings, names=names, progress=silent)
+        found = measure_all(law, curves=curves, settings=settings, names=names, progress=silent)
         truth = [member_risk(law.mean[k, :, 0], law.variance[k], labels) for k in range(2)]
         inverse = np.linalg.inv(blocks.train.ntk + 0.5 * np.eye(N))
         cross = blocks.test.ntk
@@ -117,10 +117,9 @@ def test_relative_entropy_of_the_posterior_is_that_of_the_whole_function():
     data = Dataset(features[:5], y, features[5:], y[:4])
     kernels = CrossBlocks(whole[5:, :5], whole[5:, :5], np.diag(whole)[5:].copy(), np.diag(whole)[5:].copy())
     found = measure_all(
-        KernelBlocks(SquareBlocks(gram, gram), kernels),
-        data,
-        ni.GradientFlow(),
-        np.array([1.0]),
+        ni.output_distribution(
+            KernelBlocks(SquareBlocks(gram, gram), kernels), data, ni.GradientFlow(), np.array([1.0])
+        ),
         settings=MeasureSettings(ridges=(s,)),
         names=["posterior_relative_entropy"],
     )["posterior_relative_entropy"]
@@ -153,10 +152,7 @@ def simulate(eigenvalues, coefficients, n, ridge, noise, seed):
     data = Dataset(features[:, :1], y, features[:1, :1], y[:1])
     blocks = KernelBlocks(SquareBlocks(kernel, kernel), CrossBlocks(zero, zero, one, one))
     found = measure_all(
-        blocks,
-        data,
-        ni.GradientFlow(),
-        np.array([1.0]),
+        ni.output_distribution(blocks, data, ni.GradientFlow(), np.array([1.0])),
         settings=MeasureSettings(ridges=(ridge,)),
         names=names,
         progress=silent,

@@ -12,7 +12,7 @@ import ntkinfo as ni
 from ntkinfo.core.progress import silent
 from ntkinfo.core.records import Dataset
 from ntkinfo.data import splits
-from ntkinfo.generalization import MEASURES, MeasureSettings, as_row, measures_of
+from ntkinfo.generalization import MEASURES, MeasureSettings, as_row, measure_all
 from ntkinfo.generalization.trained import CURVES
 from ntkinfo.search import trial as trial_module
 from ntkinfo.search.trial import measure_names, measure_trials
@@ -58,7 +58,7 @@ def by_hand(one, procedure):
     curves = ni.curves_of(law, quantities=quantities, progress=silent)
     hyper = {"depth": float(one.depth), "w_std": one.w_std, "b_std": one.b_std, "label_noise": one.noise}
     settings = MeasureSettings(ridges=(one.ridge,), hyperparameters=hyper)
-    row = as_row(measures_of(law, curves=curves, settings=settings, names=measure_names("closed"), progress=silent))
+    row = as_row(measure_all(law, curves=curves, settings=settings, names=measure_names("closed"), progress=silent))
     for key, curve in (("loss_mean", "loss_mean"), ("loss_member", "loss_gibbs"), ("error_mean", "error_mean")):
         row |= {f"{split}_{key}": float(curves[curve].sel(split=split)[0]) for split in ("train", "test")}
     row |= {f"{split}_error_member": float(curves["error_member"].sel(split=split)[0]) for split in ("train", "test")}
