@@ -2,9 +2,11 @@
 
 The loop is what people write: one jitted function makes one step of one network, and Python calls it for every step of
 every member. Both make the same steps on the same members from the same starts, in the same precision; compilation is
-left out of both. The ensemble is `train_members` as it is used, with its record before and after.
+left out of both. The ensemble is `train_members` as it is used, with its record before and after. With minibatches the
+loop is given every member's batches in advance, and the ensemble draws its own.
 
-    python benchmarks/ensemble_training.py                        # width 128, n = 256
+    python benchmarks/ensemble_training.py                        # width 128, n = 256, full batches
+    python benchmarks/ensemble_training.py --batch 32             # the same with minibatches
     python benchmarks/ensemble_training.py --cost                 # one member-step at width 2048, n = 64
 """
 
@@ -39,7 +41,8 @@ def problem(options, depth, width, n):
         return 0.5 * jnp.sum((network.apply(params, batch[0]) - batch[1]) ** 2)
 
     optimiser = optax.sgd(1e-3 / n, momentum=options.momentum or None)
-    return Training(network.initialise, loss, optimiser, (x, y), lambda p, key: network.apply(p, x))
+    observe = lambda params, key: network.apply(params, x)  # noqa: E731
+    return Training(network.initialise, loss, optimiser, (x, y), observe, batch_size=options.batch)
 
 
 def clocks():
@@ -53,22 +56,35 @@ def python_loop(training, options):
         examples = jax.tree.map(lambda a: jnp.asarray(a, options.precision), training.examples)
 
         @jax.jit
-        def step(params, memory):
-            slope = jax.grad(lambda at: training.loss(at, examples, None))(params)
+        def step(params, memory, rows):
+            batch = examples if rows is None else jax.tree.map(lambda array: array[rows], examples)
+            slope = jax.grad(lambda at: training.loss(at, batch, None))(params)
             change, memory = training.optimiser.update(slope, memory, params)
             return optax.apply_updates(params, change), memory
 
         program = MemberProgram(training, options.seed, options.precision, 1)
         starts = [jax.tree.map(lambda a: a[0], program.start(np.array([k])).moving[0]) for k in range(options.members)]
+        batches = [batches_of(program, training, member, options) for member in range(options.members)]
         look = jax.jit(lambda params: training.observe(params, None))
-        jax.block_until_ready((step(starts[0], training.optimiser.init(starts[0])), look(starts[0])))
+        jax.block_until_ready((step(starts[0], training.optimiser.init(starts[0]), batches[0][0]), look(starts[0])))
         began, outputs = clocks(), []
-        for params in starts:
+        for params, rows in zip(starts, batches, strict=True):
             memory = training.optimiser.init(params)
-            for _ in range(options.steps):
-                params, memory = step(params, memory)
+            for k in range(options.steps):
+                params, memory = step(params, memory, rows[k])
             outputs.append(np.asarray(look(params)))
         return np.stack(outputs), clocks() - began
+
+
+def batches_of(program, training, member, options):
+    """The places of the examples of every step (steps, batch) that the ensemble draws for a member; None: all."""
+    if options.batch is None:
+        return [None] * options.steps
+    epochs = -(-options.steps * options.batch // options.n)
+    keys = program.keys(np.array([member]))
+    order = jax.jit(lambda epoch: program._order(keys, epoch))
+    rows = np.concatenate([np.asarray(order(epoch))[0] for epoch in range(epochs)])
+    return rows[: options.steps * options.batch].reshape(options.steps, options.batch)
 
 
 def ensemble(training, options):
@@ -106,19 +122,24 @@ def report(options, note, loops, ours):
     rates = options.members / np.median([loops[:, 0], ours[:, 0]], axis=1)
     print(
         f"width {options.width}, depth {options.depth}, n {options.n}, {options.inputs} inputs, {options.outputs} "
-        f"outputs, {options.steps} steps, {options.members} members, {options.precision}, {cores} core(s); {note}"
+        f"outputs, batches of {options.batch or options.n}, {options.steps} steps, {options.members} members, "
+        f"{options.precision}, {cores} core(s); {note}"
     )
     print(f"  Python loop {rates[0]:.2f} members/s, ensemble {rates[1]:.2f} members/s, {options.repeats} runs")
     print(f"  ratio {wall:.2f} (from {ratios[:, 0].min():.2f} to {ratios[:, 0].max():.2f}); the target is 5")
     print(f"  ratio of processor seconds {processor:.2f}: what does not come from the number of cores")
     done = flops(options) * options.members
     print(f"  products of matrices: {done / np.median(ours[:, 1]) / 1e9:.1f} GFLOP in a processor second")
+    fastest = product_rate(options.precision)
+    bound = np.median(loops[:, 0]) / (done / fastest)
+    print(f"  at the speed of one large product, {fastest / 1e9:.0f} GFLOP/s, the ratio would be {bound:.2f}")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(
         json.dumps(
             {
                 "ratio": wall,
                 "processor_ratio": processor,
+                "ratio_at_the_speed_of_products": bound,
                 "loop": rates[0],
                 "ensemble": rates[1],
                 "peak_gb_of_the_process": peak,
@@ -127,11 +148,21 @@ def report(options, note, loops, ours):
     )
 
 
+def product_rate(precision, size=2048, repeats=5):
+    """Operations a second of numpy's product of two large matrices: a floor to the seconds of any training."""
+    one, seconds = np.random.default_rng(0).normal(size=(size, size)).astype(precision), []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        one @ one
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
+
+
 def flops(options):
     """Multiplications and additions of the matrix products in one member's steps."""
     d, w, c = options.inputs, options.width, options.outputs
     first = 4 * d * w if options.depth else 0
-    return options.steps * options.n * (first + (options.depth - 1) * 6 * w * w + 6 * w * c)
+    return options.steps * (options.batch or options.n) * (first + (options.depth - 1) * 6 * w * w + 6 * w * c)
 
 
 def cost(options):
@@ -159,6 +190,7 @@ def main() -> None:
         parser.add_argument(flag, type=int, default=default)
     for flag, default in (("--members", 32), ("--steps", None), ("--repeats", 3), ("--seed", 0)):
         parser.add_argument(flag, type=int, default=default)
+    parser.add_argument("--batch", type=int, help="examples a step; all where absent")
     parser.add_argument("--precision", default="float32", choices=("float32", "float64"))
     parser.add_argument("--activation", default="erf")
     parser.add_argument("--momentum", type=float, default=0.0)
