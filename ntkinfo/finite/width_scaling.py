@@ -128,11 +128,12 @@ def width_scaling(measured: Mapping[int, Mapping[str, Measured]], kinks: bool = 
     """Fit an exponent to every discrepancy.
 
     Args:
-        measured: by width, what `discrepancies` returned; at least three widths.
+        measured: by width, what `discrepancies` returned; at least three widths. They need not all have the same
+            discrepancies.
         kinks: whether the network's gradient jumps (`has_kinks`), which widens what is predicted.
 
     Returns:
-        One record for each discrepancy that every width has, in the order of `PREDICTIONS`.
+        One record for each discrepancy that three widths or more have, over these, in the order of `PREDICTIONS`.
 
     Raises:
         ValueError: fewer than three widths, or standard errors that are not above 0.
@@ -141,11 +142,14 @@ def width_scaling(measured: Mapping[int, Mapping[str, Measured]], kinks: bool = 
     """
     if len(measured) < 3:
         raise ValueError(f"there are {len(measured)} width(s); an exponent with its error takes at least 3, better 5")
-    widths = np.array(sorted(measured))
-    for width in widths:
+    for width in measured:
         checks.whole("width", int(width))
-    names = [name for name in PREDICTIONS if all(name in measured[int(width)] for width in widths)]
-    return [_fit(name, widths, [measured[int(width)][name] for width in widths], kinks) for name in names]
+    having = {name: [width for width in sorted(measured) if name in measured[width]] for name in PREDICTIONS}
+    return [
+        _fit(name, np.array(widths), [measured[width][name] for width in widths], kinks)
+        for name, widths in having.items()
+        if len(widths) >= 3
+    ]
 
 
 def judge(scalings: Sequence[WidthScaling], level: float = 0.05) -> list[str]:

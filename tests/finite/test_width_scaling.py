@@ -125,6 +125,18 @@ def test_noise_alone_decides_nothing():
     assert judge([wide]) == ["undecided"]
 
 
+def test_a_discrepancy_is_fitted_over_the_widths_that_have_it():
+    given = measured(2.0, 1e-9, RNG)
+    more = {width: row | ({"variance": row["mean"]} if width != 128 else {}) for width, row in given.items()}
+    few = {width: row | ({"kurtosis": row["mean"]} if width > 128 else {}) for width, row in given.items()}
+    mean, variance = width_scaling(more)
+    np.testing.assert_array_equal(mean.widths, WIDTHS)
+    np.testing.assert_array_equal(variance.widths, [32, 64, 256, 512])
+    alone = width_scaling({w: row for w, row in given.items() if w != 128})[0]
+    assert (variance.exponent, variance.interval) == (alone.exponent, alone.interval)
+    assert [one.name for one in width_scaling(few)] == ["mean"]
+
+
 def test_curve_and_sizes():
     fit = width_scaling(measured(2.0, 1e-9, RNG))[0]
     np.testing.assert_allclose(fit.curve(WIDTHS), np.sqrt(3) / WIDTHS, rtol=0.1)
