@@ -40,8 +40,10 @@ def problem(options, depth, width, n):
     def loss(params, batch, key):
         return 0.5 * jnp.sum((network.apply(params, batch[0]) - batch[1]) ** 2)
 
+    def observe(params, key):
+        return network.apply(params, x)
+
     optimiser = optax.sgd(1e-3 / n, momentum=options.momentum or None)
-    observe = lambda params, key: network.apply(params, x)  # noqa: E731
     return Training(network.initialise, loss, optimiser, (x, y), observe, batch_size=options.batch)
 
 
@@ -64,7 +66,7 @@ def python_loop(training, options):
 
         program = MemberProgram(training, options.seed, options.precision, 1)
         starts = [jax.tree.map(lambda a: a[0], program.start(np.array([k])).moving[0]) for k in range(options.members)]
-        batches = [batches_of(program, training, member, options) for member in range(options.members)]
+        batches = batches_of(training, options)
         look = jax.jit(lambda params: training.observe(params, None))
         jax.block_until_ready((step(starts[0], training.optimiser.init(starts[0]), batches[0][0]), look(starts[0])))
         began, outputs = clocks(), []
@@ -76,15 +78,16 @@ def python_loop(training, options):
         return np.stack(outputs), clocks() - began
 
 
-def batches_of(program, training, member, options):
-    """The places of the examples of every step (steps, batch) that the ensemble draws for a member; None: all."""
+def batches_of(training, options):
+    """The places of the examples in each step, as the ensemble draws them: (members, steps, batch); None: all."""
     if options.batch is None:
-        return [None] * options.steps
-    epochs = -(-options.steps * options.batch // options.n)
-    keys = program.keys(np.array([member]))
+        return [[None] * options.steps] * options.members
+    program = MemberProgram(training, options.seed, options.precision, options.members)
+    keys = program.keys(np.arange(options.members))
     order = jax.jit(lambda epoch: program._order(keys, epoch))
-    rows = np.concatenate([np.asarray(order(epoch))[0] for epoch in range(epochs)])
-    return rows[: options.steps * options.batch].reshape(options.steps, options.batch)
+    taken = options.steps * options.batch
+    orders = [np.asarray(order(epoch)) for epoch in range(-(-taken // options.n))]
+    return np.concatenate(orders, axis=1)[:, :taken].reshape(options.members, options.steps, options.batch)
 
 
 def ensemble(training, options):
@@ -199,6 +202,8 @@ def main() -> None:
     for name, usual, costly in (("width", 128, 2048), ("n", 256, 64), ("steps", 200, 20)):
         if getattr(options, name) is None:
             setattr(options, name, costly if large else usual)
+    if options.batch is not None and not 1 <= options.batch <= options.n:
+        parser.error(f"--batch is {options.batch}; it must be between 1 and n, {options.n}")
     cost(options) if large else compare(options)
 
 

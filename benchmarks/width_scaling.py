@@ -102,9 +102,9 @@ def run(case: Case) -> dict:
     for width, members in case.members().items():
         outputs = train(case, network, law, width, members, twins=False)
         compared[width] = _summary(comparator.compare({"train": outputs.train, "test": outputs.test}))
-        measured[width] = discrepancies(outputs.test, law, train=outputs.train)
-        if width not in WITHOUT_TWINS:
-            measured[width] |= _of_twins(train(case, network, law, width, min(TWINS, members), twins=True), law)
+        few = {} if width in WITHOUT_TWINS else _with_twins(case, network, law, width, min(TWINS, members))
+        # The moments are those of the larger ensemble.
+        measured[width] = few | discrepancies(outputs.test, law, train=outputs.train)
         print(f"{case.name} width {width}: {time.perf_counter() - began:.0f} s", flush=True)
     numbers = {
         width: {name: [one.value, one.standard_error, one.members] for name, one in row.items()}
@@ -118,16 +118,15 @@ def run(case: Case) -> dict:
     return json.loads(record.read_text())
 
 
-def _of_twins(twins: EnsembleOutputs, law) -> dict[str, Measured]:
-    """What only the members with twins tell; their moments are left to the larger ensemble."""
-    found = discrepancies(
+def _with_twins(case: Case, network, law, width: int, members: int) -> dict[str, Measured]:
+    twins = train(case, network, law, width, members, twins=True)
+    return discrepancies(
         twins.test,
         law,
         linearised=twins.linearised_test,
         kernel_drift=twins.kernel_drift,
         kernel_start_error=twins.kernel_start_error,
     )
-    return {name: one for name, one in found.items() if name in ("kernel drift", "kernel start", "linearised twin")}
 
 
 def _summary(comparison: Comparison) -> dict:

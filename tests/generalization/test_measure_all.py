@@ -286,6 +286,15 @@ def test_test_targets_are_not_looked_at(results):
         np.testing.assert_array_equal(found[name], results[problem.name][name], err_msg=name)
 
 
+def test_matrices_that_do_not_fit_are_refused_before_any_work(monkeypatch):
+    problem = PROBLEMS[0]
+    law = ni.output_distribution(problem.model.blocks, problem.data, ni.GradientFlow(), TIMES)
+    monkeypatch.setattr(evaluation, "available_memory", lambda: 1e-6)
+    monkeypatch.setattr(evaluation, "_fill", lambda *_, **__: pytest.fail("work was begun"))
+    with pytest.raises(MemoryError, match=r"all measures of 12 training inputs.*take about"):
+        measure_all(law, progress=silent)
+
+
 def test_bad_input_is_refused():
     problem = PROBLEMS[0]
     ask = (problem.model.blocks, problem.data, ni.GradientFlow(), TIMES)
