@@ -12,6 +12,7 @@ from ntkinfo import bottleneck_run
 from ntkinfo.bottleneck.gaussian import GaussianBottleneck
 from ntkinfo.bottleneck_run import run_bottleneck
 from ntkinfo.data.synthetic import GaussianPair
+from ntkinfo.report.page import write_page
 from ntkinfo.running import Switches
 from tests.cli_helpers import files
 
@@ -139,6 +140,33 @@ def test_zeros_in_the_law_leave_the_dual_out_and_say_so(bottleneck):
     assert "distortion is infinite" in out
     found = result("ntkinfo-results/bottleneck")
     np.testing.assert_allclose(found["achieved"], 0.75 * np.minimum(found["grid"], BIT), atol=0.01)
+
+
+def test_curves_that_are_certified_without_any_solution(bottleneck, tmp_path):
+    """Weak dependence, independence and a generous accuracy: the ends of the curve are all there is."""
+    (tmp_path / "weak.csv").write_text("260,240\n240,260\n")
+    (tmp_path / "near.csv").write_text("0.5,1e-6\n1e-6,0.5\n")
+    (tmp_path / "nothing.csv").write_text("1,3\n2,6\n")
+    weak = BIT + xlogy(0.48, 0.48) + xlogy(0.52, 0.52)
+    for number, (right, given) in enumerate(
+        [
+            (weak, {"flip": "0.48"}),
+            (weak, {"problem": "joint", "path": "weak.csv"}),
+            (BIT + xlogy(0.1, 0.1) + xlogy(0.9, 0.9), {"accuracy": "0.2"}),
+            (1e-3 * BIT, {"problem": "erasure", "loss": "0.999"}),
+            (BIT, {"problem": "joint", "path": "near.csv"}),
+            (0.0, {"problem": "joint", "path": "nothing.csv"}),
+        ]
+    ):
+        code, out, err = bottleneck(**given, dual=False, out=f"{number}")
+        assert (code, err) == (0, ""), given
+        assert files(tmp_path / f"{number}") == ["bottleneck.nc", "bottleneck.png", "config.toml"]
+        found = result(f"{number}")
+        assert found.sizes["solution"] == 0
+        assert found.attrs["mutual_information"] == pytest.approx(right, rel=1e-9, abs=5e-5)
+        assert ("no solution was needed" in out) == (right > 0)
+        (page := write_page(tmp_path / f"{number}")).unlink()
+        assert page.name == "report.html"
 
 
 def test_ctrl_c_writes_what_is_finished(bottleneck, monkeypatch):

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
 from ntkinfo.report.series import COLOURS
-from ntkinfo.report.style import DOTS, WIDTH, dress_log_axis, styled
+from ntkinfo.report.style import DOTS, WIDTH, Drawing, dress_log_axis, styled
 
 _ROUNDING = 64 * float(np.finfo(float).eps)  # of sums of some ten logarithms, relative to their size
 
@@ -39,7 +39,7 @@ def bottleneck_figure(found: xr.Dataset, bits: bool = False) -> Figure:
     scale, unit = (1 / float(np.log(2)), "bit") if bits else (1.0, "nat")
     dual = "dual_solution" in found.dims
     with styled():
-        figure = Figure(figsize=(WIDTH, 2.75), layout="constrained")
+        figure = Drawing(figsize=(WIDTH, 2.75), layout="constrained")
         grid = figure.add_gridspec(1, 3 if dual else 2, width_ratios=(1.5, 1, 1) if dual else (1.5, 1))
         plane, gaps = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
         _draw_plane(plane, found, scale, dual)
@@ -61,7 +61,8 @@ def bottleneck_figure(found: xr.Dataset, bits: bool = False) -> Figure:
 
 def _draw_plane(axes: Axes, found: xr.Dataset, scale: float, dual: bool) -> None:
     given, upper = scale * found["grid"].values, scale * found["certified"].values
-    top = 1.12 * max(upper.max(), scale * found.attrs["mutual_information"])
+    # Where X says nothing about Y, or has one value, nothing has a size and any will do.
+    top = 1.12 * max(upper.max(), scale * found.attrs["mutual_information"]) or 1.0
     axes.fill_between(given, upper, top, color="0.93", linewidth=0)
     if "interval_lower" in found:
         low, high = (scale * found[name].values for name in ("interval_lower", "interval_upper"))
@@ -74,7 +75,7 @@ def _draw_plane(axes: Axes, found: xr.Dataset, scale: float, dual: bool) -> None
     if dual:
         points = [scale * found[f"dual_information_{kind}"].values for kind in ("input", "target")]
         axes.plot(*points, marker="s", linestyle="", color=COLOURS[1], markerfacecolor="none", markersize=3.6)
-    axes.set_xlim(-0.025 * given[-1], 1.025 * given[-1])
+    _set_width(axes, given)
     axes.set_ylim(-0.04 * top, top)
 
 
@@ -90,7 +91,8 @@ def _draw_gaps(axes: Axes, found: xr.Dataset, scale: float) -> None:
     floor = _ROUNDING * max(scale, float(np.max(place, initial=0.0)))
     above = gap > floor
     style = {"marker": "o", "linestyle": "", "color": COLOURS[0], "markersize": 2.6}
-    axes.plot(place[above], gap[above], **style)
+    if np.any(above):
+        axes.plot(place[above], gap[above], **style)
     if not np.all(above):
         axes.plot(place[~above], np.full(np.count_nonzero(~above), floor), markerfacecolor="white", **style)
         text = "within rounding" if np.any(above) else f"all within rounding, {floor:.0e}"
@@ -101,7 +103,12 @@ def _draw_gaps(axes: Axes, found: xr.Dataset, scale: float) -> None:
         axes.set_yscale("log")
         axes.yaxis.set_minor_locator(NullLocator())
         axes.set_ylim(floor / 10, floor * 1e4)
-    axes.set_xlim(-0.025 * given[-1], 1.025 * given[-1])
+    _set_width(axes, given)
+
+
+def _set_width(axes: Axes, given: np.ndarray) -> None:
+    width = float(given[-1]) or 1.0
+    axes.set_xlim(-0.025 * width, 1.025 * width)
 
 
 def _draw_distortion(axes: Axes, found: xr.Dataset, scale: float) -> None:

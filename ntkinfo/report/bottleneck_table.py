@@ -19,11 +19,14 @@ def print_bottleneck(console: Console, found: xr.Dataset, bits: bool = False) ->
         found: from `discrete_dataset` or `gaussian_dataset`.
         bits: show informations in bits instead of nats.
     """
-    console.print(solutions_table(found, bits), highlight=False)
+    if found.sizes["solution"]:
+        console.print(solutions_table(found, bits), highlight=False)
     if "dual_solution" in found.dims:
-        console.print()
+        if found.sizes["solution"]:
+            console.print()
         console.print(dual_table(found, bits), highlight=False)
-    console.print()
+    if found.sizes["solution"] or "dual_solution" in found.dims:
+        console.print()
     for line in sentences(found, bits):
         console.print(escape(line), highlight=False, soft_wrap=True)
 
@@ -74,6 +77,11 @@ def sentences(found: xr.Dataset, bits: bool) -> list[str]:
             f"no encoder lies more than {scale * attributes['largest_gap']:.2e} {unit} above the curve, at any I(T;X); "
             f"{found.sizes['solution']} solutions, ended: {attributes['stop']}"
         )
+        if found.sizes["solution"] == 0 and attributes["mutual_information"] > 0:
+            lines.append(
+                "no solution was needed: the straight line between the ends of the curve is certified to the accuracy; "
+                "a smaller --accuracy, or --betas, gives points on it"
+            )
         if attributes["classes"] < attributes["inputs"]:
             lines.append(
                 f"{attributes['inputs']} inputs have {attributes['classes']} different p(y|x); those with the same "

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
 from ntkinfo.report.series import COLOURS
-from ntkinfo.report.style import DOTS, WIDTH, TimeAxis, dress_log_axis, styled
+from ntkinfo.report.style import DOTS, WIDTH, Drawing, TimeAxis, dress_log_axis, styled
 
 DASHES = (0, (4, 2))
 # Where each discrepancy stands in the legend and what it is called there.
@@ -56,7 +56,7 @@ def comparison_figure(comparison: xr.Dataset) -> Figure:
     panels += [_scaling] if "exponent" in comparison else []
     with styled():
         rows = -(-len(panels) // 3)
-        figure = Figure(figsize=(WIDTH, 2.15 * rows + 0.75), layout="constrained")
+        figure = Drawing(figsize=(WIDTH, 2.15 * rows + 0.75), layout="constrained")
         grid = figure.add_gridspec(rows, 3)
         for index, draw in enumerate(panels):
             axes = figure.add_subplot(grid[index // 3, index % 3])

@@ -18,7 +18,7 @@ from ntkinfo.information.plane import Frontier
 from ntkinfo.information.plane_records import PlaneTrajectory
 from ntkinfo.report.plane_series import Plane, PlaneLine, plane
 from ntkinfo.report.series import COLOURS, NAMES, Panel, Series, axis_label, panels, series, several_depths, unit
-from ntkinfo.report.style import DOTS, SPLIT_STYLES, WIDTH, TimeAxis, dress_log_axis, styled
+from ntkinfo.report.style import DOTS, SPLIT_STYLES, WIDTH, Drawing, TimeAxis, dress_log_axis, styled
 
 _COLUMNS = 3
 
@@ -84,7 +84,7 @@ def plane_figure(
 def _draw(curves: xr.Dataset, drawn: Sequence[Panel], bits: bool) -> Figure:
     columns = min(len(drawn), _COLUMNS)
     rows = -(-len(drawn) // columns)
-    figure = Figure(
+    figure = Drawing(
         figsize=(WIDTH * max(columns, 1.6) / _COLUMNS, 1.85 * rows + (0.5 if len(drawn) < columns * rows else 0.9)),
         layout="constrained",
     )
@@ -157,7 +157,7 @@ def _draw_curve(axes: Axes, line: Series, times: TimeAxis) -> set[str]:
 
 def _draw_planes(drawn: Plane) -> Figure:
     columns = len(drawn.groups)
-    figure = Figure(figsize=(WIDTH * max(columns, 1.3) / max(columns, 2), 5.0), layout="constrained")
+    figure = Drawing(figsize=(WIDTH * max(columns, 1.3) / max(columns, 2), 5.0), layout="constrained")
     grid = figure.add_gridspec(2, columns, height_ratios=(1.75, 1))
     above: Axes | None = None
     below: Axes | None = None

@@ -22,7 +22,7 @@ from ntkinfo.finite.plane_findings import Findings, LayersAgainstBound, TimeAgai
 from ntkinfo.finite.plane_intervals import Interval, mean_interval
 from ntkinfo.finite.plane_phases import CompressionStart, NoiseAgainstFullBatch
 from ntkinfo.report.series import COLOURS
-from ntkinfo.report.style import DOTS, WIDTH, styled
+from ntkinfo.report.style import DOTS, WIDTH, Drawing, styled
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _SHADES = "viridis"
@@ -49,7 +49,7 @@ def layers_figure(study: PlaneStudy, found: Findings, bits: bool = True) -> Figu
     """
     scale, unit = (1 / BIT, "bit") if bits else (1.0, "nat")
     with styled():
-        figure = Figure(figsize=(WIDTH, 6.7), layout="constrained")
+        figure = Drawing(figsize=(WIDTH, 6.7), layout="constrained")
         grid = figure.add_gridspec(3, 3, height_ratios=(1, 1, 0.85))
         panels: list[tuple[str, Callable[[Axes], None]]] = [
             ("Layers in the plane", lambda axes: _draw_plane(axes, study, scale, unit)),

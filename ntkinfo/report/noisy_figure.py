@@ -16,7 +16,7 @@ from ntkinfo.finite.noisy_neuron import LIMIT, NeuronPath
 from ntkinfo.finite.noisy_plane import member_mean
 from ntkinfo.finite.noisy_study import NoisyStudy
 from ntkinfo.report.series import COLOURS
-from ntkinfo.report.style import DOTS, WIDTH, TimeAxis, styled
+from ntkinfo.report.style import DOTS, WIDTH, Drawing, TimeAxis, styled
 
 BIT = float(np.log(2))
 
@@ -52,7 +52,7 @@ def noisy_figure(study: NoisyStudy, neuron: NeuronPath | None = None, bits: bool
     if neuron is not None:
         panels.append(("One neuron", lambda axes: _draw_neuron(axes, neuron, scale, unit)))
     with styled():
-        figure = Figure(figsize=(WIDTH, 4.4), layout="constrained")
+        figure = Drawing(figsize=(WIDTH, 4.4), layout="constrained")
         grid = figure.add_gridspec(2, 3)
         for index, (title, draw) in enumerate(panels):
             axes = figure.add_subplot(grid[index // 3, index % 3])

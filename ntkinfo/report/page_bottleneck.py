@@ -31,12 +31,18 @@ def bottleneck_sections(found: xr.Dataset, bits: bool) -> Iterator[tuple[str, st
     dual = "dual_distortion" in found
     if dual:
         charts.append(_distortion(found, bits))
-    steps = Steps("bottleneck", "Solution", [f"β = {float(beta):.5g}" for beta in found["solution"].values], charts)
-    yield "bottleneck", "Bottleneck curve", joined([said, steps.html(charts_html(charts, "h3"))])
-    tables = [terminal_table(solutions_table(found, bits), "Solutions and their certificates", "Solutions")]
+    drawn = charts_html(charts, "h3")
+    solved = [f"β = {float(beta):.5g}" for beta in found["solution"].values]
+    if solved:
+        drawn = Steps("bottleneck", "Solution", solved, charts).html(drawn)
+    yield "bottleneck", "Bottleneck curve", joined([said, drawn])
+    tables = []
+    if solved:
+        tables.append(terminal_table(solutions_table(found, bits), "Solutions and their certificates", "Solutions"))
     if dual:
         tables.append(terminal_table(dual_table(found, bits), "Solutions of the dual", "Solutions of the dual"))
-    yield "solutions", "Solutions", joined(tables)
+    if tables:
+        yield "solutions", "Solutions", joined(tables)
 
 
 def _scale(bits: bool) -> tuple[float, str]:
@@ -56,7 +62,8 @@ def _plane(found: xr.Dataset, bits: bool) -> Chart:
     if band is not None:
         lines.append(Line("corrected estimate", given, scale * found["estimate"].values, 4, "long", marked=False))
     texts = [f"{number_text(a)}, {number_text(b)} {unit}" for a, b in zip(x, y, strict=True)]
-    lines.append(Line("solutions", x, y, 0, points=True, steps=True, texts=texts))
+    if len(x):
+        lines.append(Line("solutions", x, y, 0, points=True, steps=True, texts=texts))
     if "dual_information_input" in found:
         across, up = (scale * found[f"dual_information_{kind}"].values for kind in ("input", "target"))
         lines.append(Line("solutions of the dual", across, up, 1, points=True, hollow=True))
@@ -87,8 +94,10 @@ def _gaps(found: xr.Dataset, bits: bool) -> Chart:
     gap = scale * found["gap"].values
     exact = found.attrs["kind"] == "gaussian"
     label = "second route off by" if exact else "short of the best by at most"
-    own = Line(label, x, np.maximum(gap, _LEAST_GAP), 0, points=True, steps=True, readout=gap, unit=unit)
-    lines = [own]
+    lines = []
+    if len(x):
+        own = Line(label, x, np.maximum(gap, _LEAST_GAP), 0, points=True, steps=True, readout=gap, unit=unit)
+        lines.append(own)
     if np.any(between > 0):
         lines.insert(0, Line("bound less achieved", given, np.where(between > 0, between, np.nan), 6, marked=False))
     return Chart(

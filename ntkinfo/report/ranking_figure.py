@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ntkinfo.report.series import COLOURS
-from ntkinfo.report.style import DOTS, WIDTH, styled
+from ntkinfo.report.style import DOTS, WIDTH, Drawing, styled
 
 MOST = 25
 _COLOUR = {
@@ -47,7 +47,7 @@ def ranking_figure(found: xr.Dataset, most: int = MOST) -> Figure:
     granulated = np.isfinite(found["granulated_kendall"].values).any()
     score, label = ("granulated_kendall", "Ψ") if granulated else ("kendall", "τ")
     with styled():
-        figure = Figure(figsize=(WIDTH, 1.35 + 0.19 * count), layout="constrained")
+        figure = Drawing(figsize=(WIDTH, 1.35 + 0.19 * count), layout="constrained")
         first, second, third = figure.subplots(1, 3, sharey=True, width_ratios=(1.3, 1, 1))
         for axes in (first, second, third):
             axes.grid(axis="y", visible=False)

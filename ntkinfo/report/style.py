@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, LogLocator, NullLocator
 
 WIDTH = 7.2  # inches: the text width of a journal page, so that letters keep their size in print
+_SHOWN_DPI = 110  # in a notebook, where a figure is some 800 pixels wide
 DOTS: Any = (0, (1, 1.5))
 SPLIT_STYLES: dict[str, Any] = {"train": "-", "test": (0, (4, 1.5))}
 _RC: dict[Any, Any] = {
@@ -52,6 +54,19 @@ _RC: dict[Any, Any] = {
 def styled() -> AbstractContextManager[None]:
     """Inside the block figures are drawn in the one style of the package."""
     return mpl.rc_context(_RC)
+
+
+class Drawing(Figure):
+    """A matplotlib figure that a notebook shows as the last expression of a cell, without a magic command.
+
+    IPython draws plain figures only once pyplot has a backend of its own; pyplot's global state is not touched here.
+    """
+
+    def _repr_png_(self) -> bytes:
+        image = io.BytesIO()
+        with mpl.rc_context(_RC):
+            self.savefig(image, format="png", dpi=_SHOWN_DPI)
+        return image.getvalue()
 
 
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
@@ -156,7 +171,7 @@ def dress_log_axis(axes: Axes) -> None:
     margin = (high / low) ** 0.06
     axes.set_ylim(low / margin, high * margin)
     for line in [line for line in axes.lines if line.get_marker() == "o"]:
-        if np.asarray(line.get_ydata(), dtype=float)[0] < low:
+        if np.any(np.asarray(line.get_ydata(), dtype=float)[:1] < low):
             line.remove()  # markers are not clipped and would stand below the axis
     few = (1, 2, 5) if high / low < 30 else (1, 3) if high / low < 300 else (1,)
     axes.yaxis.set_major_locator(LogLocator(subs=few, numticks=6))

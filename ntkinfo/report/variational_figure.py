@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from ntkinfo.report.series import COLOURS
-from ntkinfo.report.style import DOTS, WIDTH, styled
+from ntkinfo.report.style import DOTS, WIDTH, Drawing, styled
 
 _MARKERS = "os^Dv"
 
@@ -41,7 +41,7 @@ def variational_figure(runs: Mapping[str, Sequence[xr.Dataset]], split: str = "t
         raise ValueError("there are no runs to draw, or a form has none; give at least one for each label")
     scale, unit = (1 / float(np.log(2)), "bit") if bits else (1.0, "nat")
     with styled():
-        figure = Figure(figsize=(WIDTH, 2.9), layout="constrained")
+        figure = Drawing(figsize=(WIDTH, 2.9), layout="constrained")
         plane, errors = figure.subplots(1, 2)
         for index, (label, group) in enumerate(ends.items()):
             style = {"color": COLOURS[index % len(COLOURS)], "marker": _MARKERS[index % len(_MARKERS)], "markersize": 4}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import xarray as xr
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from ntkinfo.report import style
 from ntkinfo.report.figures import curves_figure
 from ntkinfo.report.series import NAMES
 from ntkinfo.report.style import save_figure
@@ -232,3 +234,15 @@ def test_every_axis_has_a_unit(bits):
         assert axes.get_xlabel() in ("", "training time (1)")
         if axes.get_ylabel().endswith("legend)"):
             assert all(text.get_text().endswith(")") for text in axes.get_legend().get_texts())
+
+
+def test_a_notebook_shows_a_figure_without_a_magic_command():
+    image = curves_figure(curves())._repr_png_()
+    assert image.startswith(b"\x89PNG")
+    assert 700 < int.from_bytes(image[16:20], "big") < 900  # pixels across
+
+
+def test_every_module_of_figures_makes_figures_that_a_notebook_shows():
+    sources = [path.read_text(encoding="utf-8") for path in Path(style.__file__).parent.glob("*figure*.py")]
+    assert len(sources) >= 7
+    assert [text for text in sources if re.search(r"(?<!def )\bFigure\(|plt\.", text)] == []
