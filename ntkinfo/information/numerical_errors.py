@@ -4,8 +4,9 @@ Three sources are followed, to first order. (a) Truncation of the time factorisa
 eigen-decomposition answers for a kernel Θ + E next to Θ; ‖E‖ is taken as √n·ε·λ_max, what LAPACK attains (its
 guaranteed bound is larger). As |g(Θ + E) − g(Θ)|_jk ≤ g_j |E_jk| g_k for gradient flow without ridge (twice that with
 one), the mean at x moves by at most ‖E‖·‖a_x g‖·‖g ŷ‖ and the variance by 2√v·‖E‖·‖a_x g‖·‖g (B + σ_y²)^½‖, with
-‖a_x g‖ ≤ Θ(x, x)^½ max_j λ_j^½ g_j. (c) Rounding of the sums themselves. Kernels and targets count as given exactly,
-and so does the decision which eigenvalues are null. Notation: theory §1 and `training/output_distribution.py`.
+‖a_x g‖ ≤ Θ(x, x)^½ max_j λ_j^½ g_j. What the kernels state of their own error, `KernelBlocks.kernel_error`, is part
+of E. (c) Rounding of the sums themselves. Targets count as given exactly, and so does the decision which eigenvalues
+are null. Notation: theory §1 and `training/output_distribution.py`.
 """
 
 from __future__ import annotations
@@ -69,7 +70,9 @@ class NumericalErrors:
         self._law = distribution
         n = len(to_numpy(distribution.eigenvalues))
         self.unit = n**0.5 * EPSILON
-        self.kernel_error = self.unit * float(distribution.eigenvalues[-1])
+        # |E_jk| ≤ ε √(Θ_jj Θ_kk) bounds ‖E‖ by ε times the trace.
+        given = distribution.blocks.kernel_error * float(np.sum(to_numpy(distribution.eigenvalues)))
+        self.kernel_error = self.unit * float(distribution.eigenvalues[-1]) + given
         self._size = n
 
     @cached_property

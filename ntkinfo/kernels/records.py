@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 
+from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
 
 
@@ -51,6 +52,12 @@ class KernelBlocks:
         source: computes blocks for new inputs and for test with test; None where the arrays were given directly.
         fingerprint: of the network and the inputs, hexadecimal; empty where the arrays were given directly.
         notes: what was done to the numbers on the way (nothing is repaired in silence).
+        kernel_error: what the kernels' own computation may have lost: a bound on |ΔK(x, x')| / √(K(x, x) K(x', x'))
+            over all pairs of these blocks, for the NNGP and the NTK alike. 0 takes the arrays as exact. Stated errors
+            of what is computed from the blocks carry it on.
+
+    Raises:
+        ValueError: a kernel_error that is negative or not finite.
     """
 
     train: SquareBlocks
@@ -58,3 +65,7 @@ class KernelBlocks:
     source: KernelSource | None = None
     fingerprint: str = ""
     notes: tuple[str, ...] = field(default=())
+    kernel_error: float = 0.0
+
+    def __post_init__(self):
+        checks.non_negative("kernel_error", self.kernel_error)

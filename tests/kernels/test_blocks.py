@@ -1,5 +1,6 @@
 import functools
 import warnings
+from dataclasses import replace
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ import ntkinfo as ni
 from ntkinfo.core import memory
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.records import Dataset
+from ntkinfo.information.numerical_errors import NumericalErrors
 from ntkinfo.kernels import blocks
 from ntkinfo.kernels.architectures import Convolutional, FullyConnected, StaxNetwork, WideResidual
 from ntkinfo.kernels.blocks import NetworkKernels, kernel_blocks
@@ -240,3 +242,15 @@ def test_triples_mask_inputs_where_their_functions_bind_the_constant():
     np.testing.assert_allclose(masked.nngp, want.nngp, rtol=1e-12)
     np.testing.assert_allclose(masked.ntk, want.ntk, rtol=1e-12)
     assert np.abs(of(plain, x).nngp - want.nngp).max() > 0.1
+
+
+def test_kernel_error_is_carried_on_by_the_stated_errors():
+    data = dataset(6, 3, (4,))
+    made = kernel_blocks(FullyConnected(1), data)
+    errors = []
+    for stated in (0.0, 1e-6):
+        law = ni.output_distribution(replace(made, kernel_error=stated), data, ni.GradientFlow(), [1.0])
+        errors.append(NumericalErrors(law).side("test").mean(slice(0, 1)).min())
+    assert errors[1] > 1e-7 > 1e-12 > errors[0]
+    with pytest.raises(ValueError, match="kernel_error is -1"):
+        replace(made, kernel_error=-1.0)
