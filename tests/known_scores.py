@@ -65,6 +65,27 @@ def grid_trials(
     return TrialTable({}, gap, columns, names)
 
 
+def counted_trials(sizes: tuple[int, ...] = (40, 45, 50, 55), repeats: int = 3, seed: int = 0) -> TrialTable:
+    """One data set for each size of its test set, gaps that are errors counted there, so tied within every data set.
+
+    Together the data sets hold more different values than trials of one: ties are seen only within a data set.
+    """
+    random = np.random.default_rng(seed)
+    places = np.array(list(itertools.product((1, 2), (1.0, 1.5), (0.01, 1.0), range(repeats))))
+    count = len(places)
+    size = np.repeat(np.array(sizes), count)
+    gap = random.binomial(size, 0.15 + 0.1 * random.random(len(size))) / size
+    columns = {name: np.tile(places[:, k], len(sizes)) for k, name in enumerate(("depth", "w_std", "ridge"))}
+    measures = {
+        "gap": gap.copy(),
+        "noisy": np.round(gap + 0.02 * random.standard_normal(len(size)), 2) + 1e-3 * size,
+        "chance": np.round(random.standard_normal(len(size)), 1) + 1e-3 * size,
+    }
+    names = np.repeat([chr(ord("a") + k) for k in range(len(sizes))], count)
+    # A hundred times the inputs, so that differences of gaps are no chance of the test set.
+    return TrialTable(measures, gap, columns, names, 100.0 * size)
+
+
 @dataclass(frozen=True)
 class HandCase:
     """Four trials on a 2 × 2 grid; scores by counting.

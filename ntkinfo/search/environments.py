@@ -74,16 +74,25 @@ class TrialTable:
 
     @cached_property
     def ranks(self) -> Int[np.ndarray, "k m"]:
-        """Rank of every trial under every measure, equal for equal values; all that the scores use of a measure."""
+        """Rank of every trial under every measure among the trials of its data set, equal for equal values.
+
+        All that the scores use of a measure. Dense within each data set: values from 0 without gaps.
+        """
         for name, values in self.measures.items():
             _no_nan(name, values)
-        rows = [dense_ranks(v) for v in self.measures.values()]
+        rows = [self._ranked(v) for v in self.measures.values()]
         return np.array(rows, dtype=np.int32).reshape(len(rows), len(self.gap))
 
     @cached_property
     def gap_ranks(self) -> Int[np.ndarray, " m"]:
-        """Rank of every trial's gap."""
-        return dense_ranks(self.gap)
+        """Rank of every trial's gap among those of its data set, dense as `ranks`."""
+        return self._ranked(self.gap)
+
+    def _ranked(self, values: Float[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:
+        found = np.empty(len(values), dtype=np.int32)
+        for rows in self.parts:
+            found[rows] = dense_ranks(values[rows])
+        return found
 
     @cached_property
     def codes(self) -> Int[np.ndarray, "p m"]:
@@ -95,6 +104,25 @@ class TrialTable:
     def combination(self) -> Int[np.ndarray, " m"]:
         """Number of each trial's combination of data set and hyperparameters; repeats share it."""
         return group_numbers(*self.codes, np.unique(self.data_set, return_inverse=True)[1].reshape(-1))
+
+    @cached_property
+    def order(self) -> Int[np.ndarray, " m"]:
+        """Rows in an order that depends on nothing but what they hold.
+
+        By data set, hyperparameters, gap, number of test inputs, measures by name; rows that agree in all of these are
+        the same trial. Scores that draw at random put the trials in this order first, so that the seed fixes them
+        however the rows arrived.
+        """
+        names = np.unique(self.data_set, return_inverse=True)[1].reshape(-1)
+        sizes = () if self.test_size is None else (self.test_size,)
+        measures = (self.measures[name] for name in sorted(self.measures))
+        return np.lexsort((names, *self.codes, self.gap, *sizes, *measures)[::-1])
+
+    def ordered(self) -> TrialTable:
+        """The same trials in `order`."""
+        if np.all(np.diff(self.order) > 0):
+            return self
+        return self.select(self.order)
 
     def select(self, rows: Array) -> TrialTable:
         """The trials at these rows, or where a mask holds."""
@@ -138,13 +166,17 @@ class TrialTable:
         return self.with_measures(kept).select(whole), tuple(notes)
 
     def averaged(self) -> TrialTable:
-        """One trial for each combination: mean gap and measures over repeats."""
-        _, first, counts = np.unique(self.combination, return_index=True, return_counts=True)
+        """One trial for each combination: mean gap and measures over repeats.
+
+        Means are kept to 13 digits, so that equal ones stay equal whatever was added to make them.
+        """
+        order, combination = self.order, self.combination[self.order]
+        _, first, counts = np.unique(combination, return_index=True, return_counts=True)
 
         def mean(values: np.ndarray) -> np.ndarray:
-            return np.bincount(self.combination, weights=values) / counts
+            return _to_digits(np.bincount(combination, weights=values[order]) / counts)
 
-        table = self.select(first)
+        table = self.select(order[first])
         measures = {name: mean(values) for name, values in self.measures.items()}
         sizes = None if self.test_size is None else mean(self.test_size)
         return replace(table, measures=measures, gap=mean(self.gap), test_size=sizes)
@@ -292,6 +324,11 @@ def pair_weights(
         np.maximum(0.0, 1 - 2 * np.exp(-trials.test_size[i] * difference**2 / 2)) for i in (pairs.first, pairs.second)
     ]
     return np.maximum(0.0, sure[0] * sure[1] - 0.5)
+
+
+def _to_digits(values: Float[np.ndarray, " m"], digits: int = 13) -> Float[np.ndarray, " m"]:
+    """Rounded to so many significant digits; what is not finite stays as it is."""
+    return np.array([float(f"{value:.{digits - 1}e}") for value in values])
 
 
 def dense_ranks(values: Float[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:

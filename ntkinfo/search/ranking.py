@@ -112,7 +112,7 @@ def rank(trials: TrialTable, settings: RankSettings | None = None, progress: Tra
     Fails when data sets are few: whether a measure predicts on a new data set is known only as well as the held-out
     ones stand for it; no interval here covers that.
     """
-    settings = settings or RankSettings()
+    settings, trials = settings or RankSettings(), trials.ordered()
     _check(trials, settings)
     table, notes = trials.without_missing(settings.most_missing)
     choosing = table.of([name for name in table.data_sets if name not in settings.held_out])

@@ -130,7 +130,7 @@ def kendall(trials: TrialTable, settings: ScoreSettings | None = None, ties: str
     `conditional_information`.
     Source: Kendall 1970, "Rank correlation methods"; methods F.
     """
-    settings = settings or ScoreSettings()
+    settings, trials = settings or ScoreSettings(), trials.ordered()
     checks.choice("ties", ties, TIES)
     _check_sizes(trials)
     parts = [_kendall_part(trials.ranks[:, rows], trials.gap_ranks[rows], ties) for rows in trials.parts]
@@ -177,7 +177,7 @@ def granulated_kendall(trials: TrialTable, settings: ScoreSettings | None = None
     hyperparameter has a Ψ far from 0 by the luck of one sign. Such measures show in ψ_i and `conditional_information`.
     Source: Jiang et al. 2020, "Fantastic generalization measures and where to find them"; methods F.
     """
-    settings = settings or ScoreSettings()
+    settings, trials = settings or ScoreSettings(), trials.ordered()
     pairs = neighbours(trials)
     cells = Cells.of(pairs, len(trials.hyperparameters))
     signs = pairs.signs(trials.ranks).astype(np.float64)[:, cells.order]
@@ -212,6 +212,7 @@ def granulated_kendall(trials: TrialTable, settings: ScoreSettings | None = None
 
 def granulated_draws(trials: TrialTable, settings: ScoreSettings | None = None) -> Float[np.ndarray, "k b"]:
     """Ψ in the bootstrap draws of `granulated_kendall`, joint over measures: for intervals of differences."""
+    trials = trials.ordered()
     pairs = neighbours(trials)
     cells = Cells.of(pairs, len(trials.hyperparameters))
     products = (pairs.signs(trials.ranks) * pairs.signs(trials.gap_ranks)).astype(np.float64)[:, cells.order]

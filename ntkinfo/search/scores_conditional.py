@@ -15,7 +15,14 @@ from ntkinfo.core.threads import map_threads
 from ntkinfo.search.environments import TrialTable, group_numbers
 from ntkinfo.search.scores import Score, ScoreSettings
 from ntkinfo.search.scores_significance import permutation_p_values, permuted_rows
-from ntkinfo.search.scores_tables import Signed, Strata, conditional_covariance, information_ratio, sign_tables
+from ntkinfo.search.scores_tables import (
+    Signed,
+    Strata,
+    conditional_covariance,
+    has_ties,
+    information_ratio,
+    sign_tables,
+)
 
 
 @dataclass(frozen=True)
@@ -103,6 +110,7 @@ def conditional_information(
     Source: Jiang et al. 2020, "Fantastic generalization measures and where to find them"; methods F.
     """
     settings, options = settings or ScoreSettings(), options or ConditionalSettings()
+    trials = trials.ordered()
     problems, sets, notes = _problems(trials, options)
     value, bias = _every_set(problems, len(sets), options.bias_draws, settings.seed, progress)
     minimising, weakest = _smallest(value), _smallest(value - bias)
@@ -195,18 +203,23 @@ class _Tested:
 
 @dataclass(frozen=True)
 class _Problem:
-    """The trials of one data set: ranks (K, m), gap (m,), number of the stratum of every trial for every S."""
+    """The trials of one data set: ranks (K, m), gap (m,), number of the stratum of every trial for every S.
+
+    `stream` tells the data set's draws from those of the others, so that the null law of a mean over data sets is that
+    of independent permutations.
+    """
 
     ranks: np.ndarray
     gap: np.ndarray
     numbers: tuple[np.ndarray, ...]
+    stream: int = 0
 
     def with_draws(self, choice: int, which: np.ndarray, draws: int, seed: int) -> np.ndarray:
         """Information of some measures at one S, as it is and with permuted gaps, (len(which), 1 + draws)."""
         number = self.numbers[choice]
         strata = Strata.of(number)
-        orders = [np.arange(len(number)), *permuted_rows(number, draws, seed)] if draws else [np.arange(len(number))]
-        tied = int(self.gap.max()) + 1 < len(self.gap)
+        orders = [np.arange(len(number)), *(permuted_rows(number, draws, seed, self.stream) if draws else ())]
+        tied = has_ties(self.gap)
         gaps = [Signed.of(self.gap[order], strata, tied) for order in orders]
 
         def one(index: int) -> list[float]:
@@ -244,7 +257,7 @@ class _Problem:
     def _jackknife(self, choice: int, which: np.ndarray, seed: int, groups: int) -> np.ndarray:
         """Delete-a-group jackknife; groups are spread evenly over the strata."""
         number = self.numbers[choice]
-        random = np.random.default_rng([seed, 3])
+        random = np.random.default_rng([seed, 3, self.stream])
         group = np.empty(len(number), dtype=np.int64)
         group[np.lexsort((random.random(len(number)), number))] = np.arange(len(number)) % groups
         left = [self._without(group == g, choice).with_draws(0, which, 0, seed)[:, 0] for g in range(groups)]
@@ -252,30 +265,34 @@ class _Problem:
 
     def _without(self, rows: np.ndarray, choice: int) -> _Problem:
         keep = ~rows
-        return _Problem(self.ranks[:, keep], self.gap[keep], (group_numbers(self.numbers[choice][keep]),))
+        number = group_numbers(self.numbers[choice][keep])
+        return _Problem(self.ranks[:, keep], self.gap[keep], (number,), self.stream)
 
 
 def _problems(
     trials: TrialTable, options: ConditionalSettings
 ) -> tuple[list[_Problem], list[tuple[int, ...]], tuple[str, ...]]:
     """One problem a data set, the sets S by index, and notes."""
-    codes, notes = _coarse(trials, options.levels)
-    sets = [s for size in range(options.most_conditions + 1) for s in combinations(range(len(codes)), size)]
-    problems = []
-    for name, rows in zip(trials.data_sets, trials.parts, strict=True):
+    count = len(trials.hyperparameters)
+    sets = [s for size in range(options.most_conditions + 1) for s in combinations(range(count), size)]
+    problems, said = [], []
+    for stream, (name, rows) in enumerate(zip(trials.data_sets, trials.parts, strict=True)):
         if len(rows) < 4:
             raise ValueError(f"data set {name!r} has {len(rows)} trial(s); at least 4 are needed")
         if np.all(trials.gap[rows] == trials.gap[rows[0]]):
             raise ValueError(f"all gaps on data set {name!r} are equal: there is no order to predict; leave it out")
-        numbers = [group_numbers(np.zeros(len(rows), dtype=np.int64), *(codes[i][rows] for i in s)) for s in sets]
-        problems.append(_Problem(trials.ranks[:, rows], trials.gap_ranks[rows], tuple(numbers)))
-    return problems, sets, notes
+        codes, notes = _coarse(trials, rows, options.levels)
+        numbers = [group_numbers(np.zeros(len(rows), dtype=np.int64), *(codes[i] for i in s)) for s in sets]
+        problems.append(_Problem(trials.ranks[:, rows], trials.gap_ranks[rows], tuple(numbers), stream))
+        said.append(notes)
+    return problems, sets, _together(trials.data_sets, said)
 
 
-def _coarse(trials: TrialTable, levels: int) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Codes of the hyperparameters that vary, in ranges where they have many values."""
+def _coarse(trials: TrialTable, rows: np.ndarray, levels: int) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Codes of the hyperparameters on one data set, in ranges where they have many values there."""
     codes, notes = [], []
-    for name, code in zip(trials.hyperparameters, trials.codes, strict=True):
+    for name, every in zip(trials.hyperparameters, trials.codes, strict=True):
+        code = group_numbers(every[rows])
         values = int(code.max()) + 1
         if values > levels:
             edges = np.quantile(code, np.arange(1, levels) / levels)
@@ -283,6 +300,13 @@ def _coarse(trials: TrialTable, levels: int) -> tuple[list[np.ndarray], tuple[st
             notes.append(f"{name}: {values} values, conditioned on in {int(code.max()) + 1} ranges of equal count")
         codes.append(code)
     return codes, tuple(notes)
+
+
+def _together(names: tuple[str, ...], notes: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Notes of all data sets, said once where they are the same on all."""
+    if all(own == notes[0] for own in notes):
+        return notes[0]
+    return tuple(f"{name}: {note}" for name, own in zip(names, notes, strict=True) for note in own)
 
 
 def _smallest(values: np.ndarray) -> np.ndarray:

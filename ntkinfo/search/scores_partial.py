@@ -37,7 +37,7 @@ def partial_correlation(trials: TrialTable, given: Sequence[str], settings: Scor
 
     Fails when trials depend on each other within cells (one kernel serves many): intervals are then too narrow.
     """
-    settings = settings or ScoreSettings()
+    settings, trials = settings or ScoreSettings(), trials.ordered()
     names = list(trials.hyperparameters)
     for name in given:
         checks.choice("given", name, names)

@@ -46,7 +46,7 @@ def pgdl_score(trials: TrialTable, settings: ScoreSettings | None = None, progre
     in one cell; here cells are told apart.
     Source: Jiang et al. 2020, "NeurIPS 2020 competition: predicting generalization in deep learning"; methods F.
     """
-    settings = settings or ScoreSettings()
+    settings, trials = settings or ScoreSettings(), trials.ordered()
     tasks = [_task(trials, rows, name) for rows, name in zip(trials.parts, trials.data_sets, strict=True)]
     jobs = [(d, pair) for d, codes in enumerate(tasks) for pair in combinations(range(len(codes)), 2)]
     draws = permuted_rows(trials.data_set, settings.permutations, settings.seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -27,7 +27,7 @@ class SignErrorScore:
         worst_environment: (K,), index of it.
         errors: (K, E), of every environment.
         labels: E lines that say what each environment is.
-        environments: the pairs behind them.
+        environments: the pairs behind them, by row of the trials that were given.
     """
 
     score: Score
@@ -71,7 +71,7 @@ def sign_error(
     values, not for others.
     Source: Dziugaite et al. 2020, "In search of robust measures of generalization"; methods F.
     """
-    settings = settings or ScoreSettings()
+    settings, order, trials = settings or ScoreSettings(), trials.order, trials.ordered()
     parts = environments(trials, by, least_size)
     signs = parts.pairs.signs(trials.ranks)
     gap = parts.pairs.signs(trials.gap_ranks)
@@ -94,8 +94,14 @@ def sign_error(
         worst_environment=worst,
         errors=errors,
         labels=_labels(trials, parts),
-        environments=parts,
+        environments=_by_row(parts, order),
     )
+
+
+def _by_row(parts: Environments, order: np.ndarray) -> Environments:
+    """With the pairs' places in the order of the trials made rows again."""
+    pairs = replace(parts.pairs, first=order[parts.pairs.first], second=order[parts.pairs.second])
+    return replace(parts, pairs=pairs)
 
 
 def _score(

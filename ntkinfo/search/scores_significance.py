@@ -61,16 +61,17 @@ def permutation_p_values(
     return np.where(moves[:, 0], p, 1.0), np.where(moves[:, 0], corrected, 1.0)
 
 
-def permuted_rows(groups: np.ndarray, count: int, seed: int) -> Int[np.ndarray, "b m"]:
+def permuted_rows(groups: np.ndarray, count: int, seed: int, stream: int = 0) -> Int[np.ndarray, "b m"]:
     """`count` random orders of the rows that keep every row's group.
 
     Args:
         groups: (M,), a label for each row.
         count: number of orders.
-        seed: two calls with the same seed order equal groups alike.
+        seed: two calls with the same seed and stream order equal groups alike.
+        stream: tells apart draws that should be independent of each other under one seed.
     """
     checks.whole("seed", seed, least=0)
-    random = np.random.default_rng([seed, 1])
+    random = np.random.default_rng([seed, 1, stream])
     home = np.argsort(groups, kind="stable")
     labels = np.unique(groups, return_inverse=True)[1].reshape(-1)
     rows = np.empty((count, len(groups)), dtype=np.int64)

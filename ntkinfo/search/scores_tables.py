@@ -138,13 +138,18 @@ class Signed:
 
     @classmethod
     def of(cls, ranks: Int[np.ndarray, " m"], strata: Strata, ties: bool | None = None) -> Signed:
-        """The ranks of one measure or of the gap; `ties` says whether any are equal where that is known."""
+        """The ranks of one measure or of the gap, whole numbers from 0; `ties` says whether any are equal if known."""
         if ties is None:
-            ties = int(ranks.max()) + 1 < len(ranks)
+            ties = has_ties(ranks)
         above = strata.above(ranks)
         pairs = strata.counts(above)
         spread = strata.log_total - 2 * strata.logs(pairs) - strata.logs(strata.pairs - pairs - pairs.T)
         return cls(above, strata.above(ranks, below=True) if ties else None, pairs, spread)
+
+
+def has_ties(ranks: Int[np.ndarray, " m"]) -> bool:
+    """Whether two ranks are equal; the ranks may have gaps, as where trials were left out."""
+    return bool(np.bincount(ranks).max() > 1)
 
 
 def information_ratio(measure: Signed, gap: Signed, strata: Strata) -> float:

@@ -115,7 +115,7 @@ def symbolic_search(trials: TrialTable, settings: SymbolicSettings, progress: Tr
     Fails when no measure is related to the gap: the best formula is then noise, its corrected p says so, and its Ψ on
     the held-out data sets is near 0. Sums, and exponents outside the ratios, are not searched.
     """
-    table, notes = _pool(trials)
+    table, notes = _pool(trials.ordered())
     if not len(table.names):
         raise ValueError(f"no measure is positive and finite in every trial: {'; '.join(notes)}")
     counts = _counts(len(table.names), settings)

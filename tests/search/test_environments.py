@@ -141,3 +141,40 @@ def test_unknown_data_sets_and_missing_neighbours_are_refused():
         neighbours(alone)
     with pytest.raises(ValueError, match="NaN in 1 of 4"):
         _ = trials.with_measures({"u": np.array([0, 1, 2, np.nan])}).ranks
+
+
+def test_order_is_that_of_what_the_rows_hold():
+    trials = scattered()
+    rows = np.random.default_rng(1).permutation(len(trials.gap))
+    one, other = trials.ordered(), trials.select(rows).ordered()
+    np.testing.assert_array_equal(one.gap, other.gap)
+    np.testing.assert_array_equal(one.measures["u"], other.measures["u"])
+    for name in one.hyperparameters:
+        np.testing.assert_array_equal(one.hyperparameters[name], other.hyperparameters[name])
+    assert list(one.data_set) == sorted(trials.data_set)
+    assert one.ordered() is one
+    # Rows that agree in everything else are told apart by their measures.
+    same = TrialTable({"u": np.array([2.0, np.nan, 1.0])}, np.zeros(3), {}, np.full(3, "d"))
+    np.testing.assert_array_equal(same.ordered().measures["u"], [1, 2, np.nan])
+
+
+def test_ranks_are_dense_within_each_data_set():
+    trials = scattered()
+    trials = trials.with_measures({"u": np.round(trials.measures["u"], 1)})
+    for rows in trials.parts:
+        for ranks, values in ((trials.ranks[0], trials.measures["u"]), (trials.gap_ranks, trials.gap)):
+            assert set(ranks[rows]) == set(range(len(set(values[rows]))))
+            np.testing.assert_array_equal(
+                np.sign(np.subtract.outer(ranks[rows], ranks[rows])),
+                np.sign(np.subtract.outer(values[rows], values[rows])),
+            )
+
+
+def test_equal_means_over_repeats_are_ties():
+    parts = [(0.1, 0.2, 0.3), (0.3, 0.2, 0.1), (0.2, 0.2, 0.2), (0.4, 0.2, 0.0)]
+    trials = TrialTable(
+        {"u": np.ravel(parts)}, np.ravel(parts), {"h": np.repeat(np.arange(4), 3)}, np.full(12, "d")
+    ).averaged()
+    assert set(trials.gap_ranks) == {0}
+    assert set(trials.ranks[0]) == {0}
+    np.testing.assert_allclose(trials.gap, 0.2, rtol=1e-12)

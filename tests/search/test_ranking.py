@@ -5,10 +5,13 @@ import xarray as xr
 from ntkinfo.core.progress import silent
 from ntkinfo.search.environments import TrialTable
 from ntkinfo.search.ranking import RankSettings, rank
-from ntkinfo.search.scores import ScoreSettings
+from ntkinfo.search.scores import ScoreSettings, granulated_draws, granulated_kendall, kendall
 from ntkinfo.search.scores_all import AllSettings
-from ntkinfo.search.scores_conditional import ConditionalSettings
-from tests.known_scores import grid_trials
+from ntkinfo.search.scores_conditional import ConditionalSettings, conditional_information
+from ntkinfo.search.scores_partial import partial_correlation
+from ntkinfo.search.scores_pgdl import pgdl_score
+from ntkinfo.search.scores_sign_error import sign_error
+from tests.known_scores import counted_trials, grid_trials
 
 QUICK = AllSettings(
     score=ScoreSettings(resamples=40, permutations=39),
@@ -178,3 +181,52 @@ def test_bad_settings_are_refused():
         AllSettings(significance=0.001)
     with pytest.raises(ValueError, match="no measures"):
         rank(grid_trials((3, 3)), RankSettings(AllSettings()), silent)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_ranking_does_not_depend_on_the_order_of_the_rows(seed):
+    trials = counted_trials(seed=seed)
+    rows = np.random.default_rng(seed).permutation(len(trials.gap))
+    settings = RankSettings(
+        AllSettings(
+            score=ScoreSettings(resamples=40, permutations=39),
+            conditional=ConditionalSettings(groups=5),
+            given=("ridge",),
+        ),
+        ("d",),
+        {"chance": 0},
+    )
+    one, other = rank(trials, settings, silent), rank(trials.select(rows), settings, silent)
+    assert one.measures == other.measures
+    assert one.verdict == other.verdict
+    xr.testing.assert_identical(one.dataset(), other.dataset())
+
+
+def test_every_score_by_itself_does_not_depend_on_the_order_of_the_rows():
+    trials = counted_trials((40, 45))
+    shuffled = trials.select(np.random.default_rng(2).permutation(len(trials.gap)))
+    few = ScoreSettings(resamples=40, permutations=39)
+    scores = (
+        lambda t: kendall(t, few),
+        lambda t: kendall(t, few, "b"),
+        lambda t: granulated_kendall(t, few).score,
+        lambda t: conditional_information(t, few, ConditionalSettings(groups=5), silent).score,
+        lambda t: sign_error(t, few, least_size=1.0).score,
+        lambda t: partial_correlation(t, ("ridge",), few),
+        lambda t: pgdl_score(t.averaged(), few, silent),
+    )
+    for score in scores:
+        one, other = score(trials), score(shuffled)
+        for name in ("value", "lower", "upper", "null_mean", "null_std", "p_value", "p_corrected"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=f"{one.name} {name}")
+    np.testing.assert_array_equal(granulated_draws(trials, few), granulated_draws(shuffled, few))
+
+
+def test_environments_name_the_rows_that_were_given():
+    trials = counted_trials((40, 45))
+    found = sign_error(trials.select(np.random.default_rng(2).permutation(len(trials.gap))), least_size=1.0)
+    shuffled = trials.select(np.random.default_rng(2).permutation(len(trials.gap)))
+    pairs = found.environments.pairs
+    assert np.all(shuffled.data_set[pairs.first] == shuffled.data_set[pairs.second])
+    for k, values in enumerate(shuffled.hyperparameters.values()):
+        np.testing.assert_array_equal(values[pairs.first] != values[pairs.second], pairs.varied == k)

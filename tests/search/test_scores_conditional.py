@@ -9,8 +9,8 @@ from ntkinfo.search.environments import TrialTable
 from ntkinfo.search.scores import ScoreSettings
 from ntkinfo.search.scores_conditional import ConditionalSettings, conditional_information
 from ntkinfo.search.scores_pgdl import pgdl_score
-from ntkinfo.search.scores_tables import Signed, Strata, conditional_covariance, sign_tables
-from tests.known_scores import PGDL_RANGES, grid_trials
+from ntkinfo.search.scores_tables import Signed, Strata, conditional_covariance, has_ties, sign_tables
+from tests.known_scores import PGDL_RANGES, counted_trials, grid_trials
 
 QUICK = ScoreSettings(resamples=20, permutations=39)
 FEW = ConditionalSettings(groups=5)
@@ -57,6 +57,57 @@ def test_information_is_that_of_counting_pairs_in_dictionaries(ties):
     trials = TrialTable({"u": measure}, gap, columns, np.where(np.arange(m) < 23, "one", "two"))
     score = conditional_information(trials, QUICK, FEW, silent)
     assert score.score.value[0] == pytest.approx(by_dictionaries(trials, measure), abs=1e-10)
+
+
+@pytest.mark.parametrize("sizes", [(40,), (40, 45), (40, 45, 50, 55)])
+def test_ties_within_a_data_set_are_seen_however_many_data_sets_there_are(sizes):
+    trials = counted_trials(sizes)
+    score = conditional_information(trials, QUICK, FEW, silent).score
+    expected = [by_dictionaries(trials, values) for values in trials.measures.values()]
+    np.testing.assert_allclose(score.value, expected, atol=1e-9)
+    assert score.value[0] == pytest.approx(100, abs=1e-9)
+    alone = [conditional_information(trials.of([name]), QUICK, FEW, silent).score.value for name in trials.data_sets]
+    np.testing.assert_allclose(score.value, np.mean(alone, axis=0), atol=1e-9)
+
+
+def test_ties_are_seen_where_trials_were_left_out():
+    """The jackknife leaves out groups: ranks then have gaps, and may reach as high as there are trials left."""
+    ranks = np.array([0, 1, 1, 2, 3, 5])
+    assert has_ties(ranks)
+    assert not has_ties(np.delete(ranks, 1))
+    trials = counted_trials((40,), repeats=6)
+    found = conditional_information(trials, QUICK, FEW, silent).score
+    # Any group left out, the gap still tells all of the order of the gap: no spread at all.
+    assert found.lower[0] == pytest.approx(100, abs=1e-9)
+
+
+def test_ranges_of_a_hyperparameter_are_those_of_each_data_set():
+    random = np.random.default_rng(4)
+    x = np.concatenate([random.random(60), 5 + random.random(60)])  # together: one range of values a data set
+    columns = {"x": x, "y": random.integers(0, 2, 120)}
+    gap = x % 1 + 0.3 * random.normal(size=120)
+    trials = TrialTable({"u": x % 1 + 0.2 * random.normal(size=120)}, gap, columns, np.repeat(["one", "two"], 60))
+    together = conditional_information(trials, QUICK, FEW, silent)
+    alone = [conditional_information(trials.of([name]), QUICK, FEW, silent) for name in ("one", "two")]
+    assert together.score.value[0] == pytest.approx(np.mean([one.score.value[0] for one in alone]), abs=1e-9)
+    assert together.notes == ("x: 60 values, conditioned on in 6 ranges of equal count",)
+    uneven = conditional_information(trials.select(np.arange(90)), QUICK, FEW, silent)
+    assert uneven.notes[1] == "two: x: 30 values, conditioned on in 6 ranges of equal count"
+
+
+def test_null_laws_of_data_sets_are_independent():
+    """Two data sets that are the same have the null law of two independent ones: the mean's variance is half."""
+    one = counted_trials((40,), repeats=4).with_measures({"u": np.random.default_rng(1).normal(size=32)})
+    again = TrialTable(
+        {"u": np.tile(one.measures["u"], 2)},
+        np.tile(one.gap, 2),
+        {name: np.tile(values, 2) for name, values in one.hyperparameters.items()},
+        np.repeat(["one", "two"], 32),
+    )
+    many = ScoreSettings(resamples=20, permutations=399)
+    single, double = (conditional_information(t, many, FEW, silent).score for t in (one, again))
+    assert double.value[0] == pytest.approx(single.value[0], abs=1e-9)
+    assert double.null_std[0] / single.null_std[0] == pytest.approx(np.sqrt(0.5), rel=0.2)
 
 
 @pytest.mark.parametrize("strata", [1, 3, 40])
