@@ -30,6 +30,9 @@ class PairwiseBounds:
             below 0. None without labels.
         label_upper: `upper` less the lower bound within the class; may be above the entropy of the labels. None
             without labels.
+        label_gap: by how much the information about the label falls short of the entropy of the labels at most, from
+            the Bhattacharyya coefficients of components with different labels; inf where order 1/2 was not computed,
+            None without labels.
     """
 
     lower: float
@@ -37,6 +40,7 @@ class PairwiseBounds:
     order: float
     label_lower: float | None = None
     label_upper: float | None = None
+    label_gap: float | None = None
 
 
 def pairwise_information(
@@ -79,7 +83,17 @@ def pairwise_information(
         return PairwiseBounds(lower, upper, orders[best])
     classes = np.bincount(labels, weights=share)[labels]
     within = -np.log(sums[:, 1] / classes[None, :]) @ share
-    return PairwiseBounds(lower, upper, orders[best], lower - float(within[0]), upper - float(np.max(within[1:])))
+    bounds = lower - float(within[0]), upper - float(np.max(within[1:]))
+    return PairwiseBounds(lower, upper, orders[best], *bounds, _label_gap(sums, orders, share))
+
+
+def _label_gap(sums: Float[np.ndarray, "orders 2 m"], orders: tuple[float, ...], share: np.ndarray) -> float:
+    """E log(1 + T/p_i) <= E sqrt(T/p_i) <= the sum of sqrt(w_j/w_i) times the Bhattacharyya coefficients, j apart."""
+    if BHATTACHARYYA not in orders:
+        return np.inf
+    whole, within = sums[1 + orders.index(BHATTACHARYYA)]
+    apart = np.maximum(whole - within, 0.0)
+    return float(np.sum(share * apart / np.sqrt(share * np.min(share))))
 
 
 def _sums(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -21,9 +22,26 @@ BLOCKS_AT_ONCE = 8
 PAIRS_AT_ONCE = 1 << 22  # of draws and components, for jax
 NUMBERS_AT_ONCE = 1 << 22  # of noise
 
-# For draws (n,) from the given components with the given noise: log of sum_{j≠i} w_j p_j(z) / p_i(z) over all j, and
-# over those with the label of i.
-LogSums = Callable[[Int[np.ndarray, " n"], Float[np.ndarray, "n C"]], tuple[np.ndarray, np.ndarray]]
+# For draws (n,) from the given components with the given noise: the rows of `Sums`.
+LogSums = Callable[[Int[np.ndarray, " n"], Float[np.ndarray, "n C"]], "Sums"]
+
+
+class Sums(NamedTuple):
+    """What the other components' densities sum to at n draws z, relative to the density of the draw's own component i.
+
+    Args:
+        others: log of T = sum_{j≠i} w_j p_j(z) / p_i(z), (n,).
+        same: the same over components with the label of i alone, (n,).
+        mean: average of log p_j(z) / p_i(z) over j ≠ i, weighted with w_j p_j(z), (n,).
+        apart: log of T over components with other labels than i, (n,).
+        between: average over those labels c of log T_c / w_c, weighted with T_c, (n,).
+    """
+
+    others: np.ndarray
+    same: np.ndarray
+    mean: np.ndarray
+    apart: np.ndarray
+    between: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -33,14 +51,17 @@ class Pairs:
     Args:
         owner: component that a pair is drawn from, (p,).
         squared_noise: squared length of its standard normal noise, (p,).
-        sums: log of sum_{j≠i} w_j p_j(z) / p_i(z) at both draws, (2, p).
-        same: the same over components with the label of i alone, (2, p).
+        sums: at both draws, the rows of `Sums`, (5, 2, p).
     """
 
     owner: Int[np.ndarray, " p"]
     squared_noise: Float[np.ndarray, " p"]
-    sums: Float[np.ndarray, "2 p"]
-    same: Float[np.ndarray, "2 p"]
+    sums: Float[np.ndarray, "5 2 p"]
+
+    @property
+    def at_draws(self) -> Sums:
+        """The rows of `sums` by name, each (2, p)."""
+        return Sums(*self.sums)
 
     def joined(self, other: Pairs) -> Pairs:
         """These and those."""
@@ -59,14 +80,14 @@ def draw_pairs(log_sums: LogSums, counts: Int[np.ndarray, " m"], outputs: int, r
     """
     owner = np.repeat(np.arange(len(counts)), counts)
     step = max(1, NUMBERS_AT_ONCE // outputs)
-    squared, sums, same = np.zeros(len(owner)), np.zeros((2, len(owner))), np.zeros((2, len(owner)))
+    squared, sums = np.zeros(len(owner)), np.zeros((len(Sums._fields), 2, len(owner)))
     for start in range(0, len(owner), step):
         part = slice(start, min(start + step, len(owner)))
         noise = random.standard_normal((part.stop - start, outputs))
         both = log_sums(np.tile(owner[part], 2), np.concatenate([noise, -noise]))
         squared[part] = np.sum(noise * noise, axis=1)
-        sums[:, part], same[:, part] = (log.reshape(2, -1) for log in both)
-    return Pairs(owner, squared, sums, same)
+        sums[:, :, part] = np.stack([row.reshape(2, -1) for row in both])
+    return Pairs(owner, squared, sums)
 
 
 def log_sums_of(
@@ -100,7 +121,11 @@ def _plain_log_sums(mean: Array, variance: Array, weights: Array, labels: Int[np
     m, outputs = mean.shape
     log_scale = xp.log(weights) - 0.5 * outputs * xp.log(variance)
 
-    def block(owner: Int[np.ndarray, " n"], noise: Float[np.ndarray, "n C"]) -> tuple[np.ndarray, np.ndarray]:
+    members = np.zeros((m, int(labels.max()) + 1))
+    members[np.arange(m), labels] = 1.0
+    log_shares = np.log(to_numpy(weights) @ members)
+
+    def block(owner: Int[np.ndarray, " n"], noise: Float[np.ndarray, "n C"]) -> Sums:
         moved = xp.sqrt(variance[owner])[:, None] * xp.asarray(noise, dtype=mean.dtype)
         squared = xp.zeros((len(owner), m), dtype=mean.dtype)
         for c in range(outputs):
@@ -111,18 +136,53 @@ def _plain_log_sums(mean: Array, variance: Array, weights: Array, labels: Int[np
         exponents = xp.where(own, NOTHING, exponents)
         top = xp.max(exponents, axis=1)
         ratios = xp.exp(exponents - top[:, None])
-        same = xp.sum(xp.where(xp.asarray(labels[owner][:, None] == labels[None, :]) & ~own, ratios, 0.0), axis=1)
+        log_ratios = xp.where(ratios > 0, exponents - top[:, None] - xp.log(weights)[None, :], 0.0)
         own_log = -0.5 * outputs * xp.log(variance[owner]) - 0.5 * xp.asarray(np.sum(noise * noise, axis=1))
-        top = top - own_log
-        same = xp.where(same > 0, xp.log(xp.where(same > 0, same, 1.0)) + top, NOTHING)
-        return to_numpy(xp.log(xp.sum(ratios, axis=1)) + top), to_numpy(same)
+        by_class = to_numpy(xp.matmul(ratios, xp.asarray(members, dtype=mean.dtype)))
+        sums = to_numpy(xp.sum(ratios, axis=1)), to_numpy(xp.sum(ratios * log_ratios, axis=1)), by_class
+        return _relative(sums, to_numpy(top - own_log), labels[owner], log_shares)
 
-    def log_sums(owner: Int[np.ndarray, " n"], noise: Float[np.ndarray, "n C"]) -> tuple[np.ndarray, np.ndarray]:
+    def log_sums(owner: Int[np.ndarray, " n"], noise: Float[np.ndarray, "n C"]) -> Sums:
         rows = max(1, PAIRS_AT_ONCE // m)
         parts = [block(owner[s : s + rows], noise[s : s + rows]) for s in range(0, len(owner), rows)]
-        return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+        return Sums(*(np.concatenate(row) for row in zip(*parts, strict=True)))
 
     return log_sums
+
+
+def _moved(
+    total: np.ndarray, weighted: np.ndarray, classes: np.ndarray, shift: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The sums of w e^x, w e^x x and by class of w e^x, with `shift`, at most 0, added to every x."""
+    factor = np.exp(np.maximum(shift, FLOOR))
+    # Before the first tile there is nothing to move, and the shift has no bound.
+    weighted = factor * (weighted + np.where(total > 0, shift, 0.0) * total)
+    return factor * total, weighted, factor[:, None] * classes
+
+
+def _relative(
+    sums: tuple[np.ndarray, np.ndarray, np.ndarray],
+    shift: Float[np.ndarray, " n"],
+    own_class: Int[np.ndarray, " n"],
+    log_shares: Float[np.ndarray, " K"],
+) -> Sums:
+    """Rows of `Sums` from sums of w_j e^x_j, w_j e^x_j x_j and by class of w_j e^x_j, x_j = log p_j / p_i - shift."""
+    total, weighted, by_class = sums
+    rows = np.arange(len(total))
+    same = _log(by_class[rows, own_class]) + shift
+    mean = weighted / total + shift
+    if by_class.shape[1] == 1:
+        return Sums(np.log(total) + shift, same, mean, np.full_like(total, NOTHING), np.zeros_like(total))
+    by_class = by_class.copy()
+    by_class[rows, own_class] = 0.0
+    apart = np.sum(by_class, axis=1)
+    logs = np.sum(by_class * (_log(by_class) - log_shares[None, :]), axis=1)
+    between = np.divide(logs, apart, out=np.zeros_like(apart), where=apart > 0) + shift
+    return Sums(np.log(total) + shift, same, mean, _log(apart) + shift, np.where(apart > 0, between, 0.0))
+
+
+def _log(values: np.ndarray) -> np.ndarray:
+    return np.where(values > 0, np.log(np.where(values > 0, values, 1.0)), NOTHING)
 
 
 @dataclass(frozen=True)
@@ -136,6 +196,7 @@ class _TiledMixture:
     members: list[Members]
     place: Int[np.ndarray, " m"]  # where each component stands in the order
     rarity: Float[np.ndarray, " T"]  # log of each tile's total weight, with the sign changed
+    log_shares: Float[np.ndarray, " K"]  # of the classes' weights
 
     @classmethod
     def of(cls, mean: np.ndarray, variance: np.ndarray, weights: np.ndarray, labels: np.ndarray) -> _TiledMixture:
@@ -147,11 +208,11 @@ class _TiledMixture:
         place[order] = np.arange(len(order))
         by_class = members(tiles, labels[order], weights[order])
         rarity = -np.log([np.sum(tile.spread) for tile in by_class])
-        return cls(tiles, mean[order] / unit, variance[order] / unit**2, labels[order], by_class, place, rarity)
+        shares = np.log(np.bincount(labels, weights=weights))
+        return cls(tiles, mean[order] / unit, variance[order] / unit**2, labels[order], by_class, place, rarity, shares)
 
-    def log_sums(
-        self, owner: Int[np.ndarray, " n"], noise: Float[np.ndarray, "n C"]
-    ) -> tuple[Float[np.ndarray, " n"], Float[np.ndarray, " n"]]:
+    def log_sums(self, owner: Int[np.ndarray, " n"], noise: Float[np.ndarray, "n C"]) -> Sums:
+        """Of draws from the components with this noise."""
         where = self.place[owner]
         order = np.argsort(where, kind="stable")
         cuts = np.searchsorted(where[order], self.tiles.edges)
@@ -159,16 +220,17 @@ class _TiledMixture:
         for tile in range(len(self.tiles.radius)):
             for start in range(cuts[tile], cuts[tile + 1], ROWS * BLOCKS_AT_ONCE):
                 jobs.append((tile, order[start : min(start + ROWS * BLOCKS_AT_ONCE, cuts[tile + 1])]))
-        sums, same = np.empty(len(owner)), np.empty(len(owner))
+        result = Sums(*np.empty((len(Sums._fields), len(owner))))
 
         def run(job: tuple[int, np.ndarray]) -> None:
             from_tile = _DrawsFromTile(self, job[0])
             for start in range(0, len(job[1]), ROWS):
                 rows = job[1][start : start + ROWS]
-                sums[rows], same[rows] = from_tile.block(where[rows], noise[rows])
+                for row, values in zip(result, from_tile.block(where[rows], noise[rows]), strict=True):
+                    row[rows] = values
 
         map_threads(run, jobs)
-        return sums, same
+        return result
 
 
 class _DrawsFromTile:
@@ -180,7 +242,7 @@ class _DrawsFromTile:
         self._factors: dict[int, np.ndarray] = {}
         self._work = np.empty(2 * ROWS * TILE)
 
-    def block(self, where: Int[np.ndarray, " n"], noise: Float[np.ndarray, "n C"]) -> tuple[np.ndarray, np.ndarray]:
+    def block(self, where: Int[np.ndarray, " n"], noise: Float[np.ndarray, "n C"]) -> Sums:
         """Log sums at a few draws; `where` are places of their components in the order."""
         mixture, outputs = self._mixture, noise.shape[1]
         moved = np.sqrt(mixture.variance[where])[:, None] * noise
@@ -189,7 +251,8 @@ class _DrawsFromTile:
         # A row times the columns of `_factor` is an exponent less the largest so far, in the last place of the row.
         rows = np.column_stack([draws, squares, np.ones(len(draws)), np.full(len(draws), -NOTHING)])
         highest, lowest = self._range(draws, squares)
-        total, same = np.zeros(len(where)), np.zeros(len(where))
+        total, weighted = np.zeros(len(where)), np.zeros(len(where))
+        classes = np.zeros((len(where), len(mixture.log_shares)))
         known = np.full(len(where), -np.inf)
         for other in np.argsort(-np.max(highest, axis=0), kind="stable"):
             if np.max(highest[:, other] - known) < mixture.rarity[other] - NEGLIGIBLE:
@@ -203,16 +266,18 @@ class _DrawsFromTile:
                 above = np.maximum(top, np.max(ratios, axis=1))
                 rows[:, -1] = -above
                 np.subtract(ratios, above[:, None], out=ratios)
-                total, same = (old * np.exp(top - above) for old in (total, same))
+                total, weighted, classes = _moved(total, weighted, classes, top - above)
             if np.min(lowest[:, other] + rows[:, -1]) < FLOOR or other == self._tile:
                 np.maximum(ratios, FLOOR, out=ratios)
-            by_class = np.matmul(np.exp(ratios, out=ratios), mixture.members[other].spread)
+            members = mixture.members[other]
+            densities = np.exp(ratios, out=self._work[ratios.size : 2 * ratios.size].reshape(ratios.shape))
+            by_class = np.matmul(densities, members.spread)
             total += by_class[:, 0] if by_class.shape[1] == 1 else np.sum(by_class, axis=1)
-            same += mixture.members[other].pick(by_class, mixture.labels[where])
+            weighted += np.matmul(np.multiply(ratios, densities, out=ratios), members.weights)
+            members.add(by_class, classes)
             known = np.log(total) - rows[:, -1]
         own = -0.5 * outputs * np.log(mixture.variance[where]) - 0.5 * np.sum(noise * noise, axis=1)
-        same = np.where(same > 0, np.log(np.where(same > 0, same, 1.0)) - rows[:, -1] - own, NOTHING)
-        return known - own, same
+        return _relative((total, weighted, classes), -rows[:, -1] - own, mixture.labels[where], mixture.log_shares)
 
     def _range(
         self, draws: Float[np.ndarray, "n C"], squares: Float[np.ndarray, " n"]

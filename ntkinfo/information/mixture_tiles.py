@@ -57,10 +57,21 @@ class Members:
     Args:
         classes: those that occur in the tile, rising, (k,).
         spread: weight of each component in the column of its class, (n, k).
+        weights: of the components, (n,).
     """
 
     classes: Int[np.ndarray, " k"]
     spread: Float[np.ndarray, "n k"]
+    weights: Float[np.ndarray, " n"]
+
+    def add(self, by_class: Float[np.ndarray, "p k"], totals: Float[np.ndarray, "p K"]) -> None:
+        """Add the columns to those of all classes, in place."""
+        if len(self.classes) == 1:
+            totals[:, self.classes[0]] += by_class[:, 0]
+        elif len(self.classes) == totals.shape[1]:
+            totals += by_class
+        else:
+            totals[:, self.classes] += by_class
 
     def pick(self, by_class: Float[np.ndarray, "p k"], own: Int[np.ndarray, " p"]) -> Float[np.ndarray, " p"]:
         """The column of each row's own class; 0 where that class does not occur here."""
@@ -78,7 +89,7 @@ def members(tiles: Tiles, labels: Int[np.ndarray, " m"], weights: Float[np.ndarr
         classes, number = np.unique(labels[part], return_inverse=True)
         spread = np.zeros((len(number), len(classes)))
         spread[np.arange(len(number)), number.reshape(-1)] = weights[part]
-        result.append(Members(classes, spread))
+        result.append(Members(classes, spread, weights[part]))
     return result
 
 

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, double, float64, namespace, to_numpy
 from ntkinfo.core.records import Estimate
-from ntkinfo.information.mixture_bounds import pairwise_information
+from ntkinfo.information.mixture_bounds import PairwiseBounds, pairwise_information
 from ntkinfo.information.mixture_quadrature import entropy_quadrature
 from ntkinfo.information.mixture_quadrature_plane import entropy_quadrature_plane, work_on_plane
 from ntkinfo.information.mixture_sampling import DrawUntil, checked_samples, sample_information
@@ -98,7 +98,7 @@ def _entropy(
     if reason is None:
         value = _quadrature(mean, variance, weights, tolerance)
     else:
-        value = _monte_carlo(mean, variance, weights, component, bounds.lower, samples, seed)
+        value = _monte_carlo(mean, variance, weights, component, bounds, samples, seed)
         value = replace(value, method=f"{value.method}; {reason}" if reason else value.method)
     return MixtureEntropy(value, component + bounds.lower, component + bounds.upper)
 
@@ -149,13 +149,13 @@ def _monte_carlo(
     variance: Float[Array, " m"],
     weights: Float[Array, " m"],
     component: float,
-    lower: float,
+    bounds: PairwiseBounds,
     samples: int | DrawUntil,
     seed: int,
 ) -> Estimate:
     """The components' own entropy is known: only the information about the component is sampled."""
     drawn = sample_information(mean, variance, weights, None, samples, np.random.default_rng(seed))
-    gap = float(-np.sum(to_numpy(weights) * np.log(to_numpy(weights)))) - lower
-    sampled = drawn.allowing_for_unseen(gap).component
+    gap = float(-np.sum(to_numpy(weights) * np.log(to_numpy(weights)))) - bounds.lower
+    sampled = drawn.allowing_for_unseen(min(gap, bounds.upper)).component
     error = float(np.hypot(sampled.standard_error, 1e-15 * abs(component)))
     return Estimate(component + sampled.value, error, "Monte Carlo", drawn.method)

@@ -18,6 +18,7 @@ from ntkinfo.information.mixture_sampling import (
     SampledInformation,
     checked_samples,
     default_samples,
+    most_unseen,
     sample_information,
 )
 from ntkinfo.information.noiseless import Noiseless, discrete_entropy, discrete_information, split_noiseless
@@ -242,7 +243,7 @@ def _noisy_information(
     bounds = pairwise_information(mean, variance, weights, labels)
     sampled = sample_information(mean, variance, weights, labels, samples, random) if samples else None
     if sampled is not None:
-        sampled = sampled.allowing_for_unseen(float(np.log(len(mean))) - bounds.lower)
+        sampled = sampled.allowing_for_unseen(*most_unseen(bounds, float(np.log(len(mean)))))
     values = _values(to_numpy(mean), to_numpy(variance), labels, samples, tolerance, sampled)
     label = None
     if values[1] is not None:

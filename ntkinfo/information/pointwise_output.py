@@ -10,12 +10,14 @@ from jaxtyping import Bool, Float, Int
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, double, float64, namespace, to_numpy
 from ntkinfo.core.records import Estimate, Meaning
+from ntkinfo.information.mixture_bounds import pairwise_information
 from ntkinfo.information.mixture_expectations import expected_log_density
-from ntkinfo.information.mixture_sampling import Sampled, default_samples, sample_pointwise, with_unseen
+from ntkinfo.information.mixture_sampling import Sampled, default_samples, most_unseen, sample_pointwise, with_unseen
 from ntkinfo.information.noiseless import Noiseless, split_noiseless
 
 LEAST_SAMPLES = 16  # draws per input below which a standard error from one input's draws means little
 PAIRS_AT_ONCE = 1 << 17
+FADES = 30.0  # draws that an overlap's bound lets expect, from which on it has been met
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ class _Parts:
     """Values and errors of the inputs' contributions.
 
     `gap` bounds by how much an input falls short of its ceiling; `draws` is how many samples were drawn for each input,
-    0 where none were.
+    0 where none were; `whole` holds the standard errors of the sampled totals.
     """
 
     input: Float[np.ndarray, "2 m"]
@@ -120,6 +122,7 @@ class _Parts:
     draws: int
     meaning: Meaning
     method: str
+    whole: tuple[float, float] | None = None
 
 
 def _checked(mean: Array, variance: Array, labels: Array | None, samples: int | None) -> int:
@@ -173,13 +176,16 @@ def _with_noise(
     """Add what the inputs with noise say among themselves."""
     within = None if classes is None else np.unique(classes[split.noisy], return_inverse=True)[1].reshape(-1)
     gap, upper = _pairwise(split.mean, split.variance)
+    whole = None
     ceiling = float(np.log(len(split.noisy)))
     if random is None:
         assert tolerance is not None
         given, target, method = _by_quadrature(split, within, tolerance)
         meaning, draws = "quadrature", 0
     else:
-        given, target = _by_sampling(split, within, samples, random, gap)
+        given, target, errors = _by_sampling(split, within, samples, random, gap)
+        share = len(split.noisy) / len(split.symbol)
+        whole = share * errors[0], share * errors[1]
         meaning, draws, method = "Monte Carlo", samples, "Monte Carlo for each input, antithetic, control variates"
     shortfall = np.minimum(gap, 2 * np.log1p(gap))
     return _Parts(
@@ -191,6 +197,7 @@ def _with_noise(
         draws,
         meaning,
         method if len(split.noisy) == len(split.symbol) else f"{method}; {parts.method}",
+        whole,
     )
 
 
@@ -226,16 +233,24 @@ def _expected_logs(mean: np.ndarray, variance: np.ndarray, tolerance: float) -> 
 
 def _by_sampling(
     split: Noiseless, within: np.ndarray | None, samples: int, random: np.random.Generator, gap: np.ndarray
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Values and errors of the contributions among inputs with noise, any number of outputs."""
+) -> tuple[np.ndarray, np.ndarray | None, tuple[float, float]]:
+    """Values and errors of the contributions among inputs with noise, and errors of their averages; any outputs."""
     xp, m = namespace(split.mean, split.variance), len(split.noisy)
     weights = xp.full(m, 1 / m, dtype=split.variance.dtype)
     drawn = sample_pointwise(split.mean, split.variance, weights, within, samples, random)
-    unseen = np.array([with_unseen(Sampled(0.0, 0.0), float(g), samples).standard_error for g in gap])
+    unseen = np.array([_unseen(float(g), samples) for g in gap])
     given = np.stack([drawn.component, np.hypot(drawn.component_standard_error, unseen)])
+    bounds = pairwise_information(split.mean, split.variance, weights, within)
+    whole = drawn.whole.allowing_for_unseen(*most_unseen(bounds, float(np.log(m))))
+    errors = whole.component.standard_error, 0.0 if whole.label is None else whole.label.standard_error
     if drawn.label is None or drawn.label_standard_error is None:
-        return given, None
-    return given, np.stack([drawn.label, np.hypot(drawn.label_standard_error, unseen)])
+        return given, None, errors
+    return given, np.stack([drawn.label, np.hypot(drawn.label_standard_error, unseen)]), errors
+
+
+def _unseen(gap: float, draws: int) -> float:
+    """What overlaps that none of a component's own draws may have met could add; it fades out where they are many."""
+    return with_unseen(Sampled(0.0, 0.0), gap, 1 / draws).standard_error * float(np.exp(-draws * gap / FADES))
 
 
 def _pairwise(mean: Float[Array, "m C"], variance: Float[Array, " m"]) -> tuple[np.ndarray, np.ndarray]:
@@ -266,16 +281,17 @@ def _record(
     noiseless = np.ones(len(split.symbol), dtype=bool)
     noiseless[split.noisy] = False
     target, by_class, target_total, share = None, None, None, None
+    errors = (None, None) if parts.whole is None else parts.whole
     if parts.target is not None and classes is not None:
         target = _estimate(parts, parts.target)
         by_class = _estimate(parts, _averages(parts, parts.target, classes))
-        target_total = _only(_estimate(parts, _averages(parts, parts.target, everyone)))
+        target_total = _only(_estimate(parts, _averages(parts, parts.target, everyone)), errors[1])
         share = np.bincount(classes) / len(classes)
     return PointwiseInformation(
         input=_estimate(parts, parts.input),
         input_lower=parts.lower,
         input_upper=parts.upper,
-        input_total=_only(_estimate(parts, _averages(parts, parts.input, everyone))),
+        input_total=_only(_estimate(parts, _averages(parts, parts.input, everyone)), errors[0]),
         target=target,
         target_by_class=by_class,
         target_total=target_total,
@@ -289,9 +305,9 @@ def _estimate(parts: _Parts, both: np.ndarray) -> Estimate:
     return Estimate(both[0], both[1], parts.meaning, parts.method)
 
 
-def _only(estimate: Estimate) -> Estimate:
-    value, error = np.asarray(estimate.value), np.asarray(estimate.standard_error)
-    return Estimate(float(value[0]), float(error[0]), estimate.meaning, estimate.method)
+def _only(estimate: Estimate, error: float | None) -> Estimate:
+    value, errors = np.asarray(estimate.value), np.asarray(estimate.standard_error)
+    return Estimate(float(value[0]), float(errors[0]) if error is None else error, estimate.meaning, estimate.method)
 
 
 def _averages(parts: _Parts, both: np.ndarray, group: np.ndarray) -> np.ndarray:
@@ -303,7 +319,7 @@ def _averages(parts: _Parts, both: np.ndarray, group: np.ndarray) -> np.ndarray:
     error = np.sqrt(np.bincount(group, weights=both[1] ** 2)) / count
     gap = np.bincount(group, weights=parts.gap) / count
     whole = [
-        with_unseen(Sampled(0.0, float(e)), float(g), parts.draws * int(k)).standard_error
+        with_unseen(Sampled(0.0, float(e)), float(g), 1 / (parts.draws * int(k))).standard_error
         for e, g, k in zip(error, gap, count, strict=True)
     ]
     return np.stack([value, np.array(whole) + 2e-15 * (1 + np.abs(value))])
