@@ -6,6 +6,7 @@ import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,8 +33,27 @@ def special(*arrays: object) -> ModuleType:
 
 
 def to_numpy(array: Array) -> np.ndarray:
-    """The array on the host; a numpy array is returned as it is."""
-    return np.asarray(array)
+    """The array on the host; a numpy array is returned as it is.
+
+    Raises:
+        ValueError: a masked array with masked entries, which have no value.
+    """
+    return unmasked(array, "the array")
+
+
+def unmasked(value: Any, name: str) -> np.ndarray:
+    """The value as a numpy array.
+
+    Raises:
+        ValueError: masked entries. `numpy.asarray` drops a mask and takes what lies under it for values.
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.any(np.ma.getmaskarray(value)):
+        places = np.argwhere(np.ma.getmaskarray(value))
+        raise ValueError(
+            f"{name} has {len(places)} masked value(s), the first at index {tuple(int(i) for i in places[0])}; "
+            "remove those rows or fill them in before the analysis"
+        )
+    return np.asarray(value)
 
 
 @contextmanager

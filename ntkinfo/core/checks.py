@@ -5,10 +5,50 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from numbers import Real
+from typing import Any
 
 import numpy as np
 
-from ntkinfo.core.arrays import Array, namespace
+from ntkinfo.core.arrays import Array, namespace, unmasked
+
+
+def host(name: str, value: Any) -> np.ndarray:
+    """The value as a numpy array: lists, pandas and xarray objects and arrays on a device are converted.
+
+    Raises:
+        ValueError: masked or missing entries, rows of different lengths.
+        TypeError: what is no array of numbers, booleans or text, such as None, objects or sparse matrices.
+    """
+    if value is None:
+        raise TypeError(f"{name} is None; it must be an array or a list")
+    if hasattr(value, "toarray") and not isinstance(value, np.ndarray):
+        raise TypeError(f"{name} is a sparse {type(value).__name__}; give its dense form, {name}.toarray()")
+    try:
+        array = unmasked(value, name)
+    except RuntimeError as error:
+        raise TypeError(f"{name} is a {type(value).__name__} that cannot be converted to numpy ({error})") from error
+    except ValueError as error:
+        if "inhomogeneous" not in str(error):
+            raise
+        raise ValueError(f"{name} holds rows of different lengths; each row needs as many values") from error
+    return _plain(name, array) if array.dtype == object else array
+
+
+def _plain(name: str, array: np.ndarray) -> np.ndarray:
+    """An array of Python objects as numbers or text, where all are of one kind and none is missing."""
+    flat = array.reshape(-1).tolist()
+    missing = [k for k, item in enumerate(flat) if item is None or item is not item or str(item) in ("<NA>", "NaT")]
+    if missing:
+        place = tuple(int(i) for i in np.unravel_index(missing[0], array.shape))
+        raise ValueError(
+            f"{name} holds {len(missing)} missing value(s), the first at index {place}; remove those rows or fill "
+            "them in before the analysis"
+        )
+    for kinds in (bool, (int, np.integer), (Real, np.number), str):
+        if flat and all(isinstance(item, kinds) for item in flat):
+            return np.array(flat).reshape(array.shape)
+    kinds = ", ".join(sorted({type(item).__name__ for item in flat})[:4]) or type(array).__name__
+    raise TypeError(f"{name} holds objects ({kinds}); it must be numbers of one kind, or text for classes")
 
 
 def finite(name: str, array: Array) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
-from ntkinfo.core.arrays import Array, to_numpy
+from ntkinfo.core.arrays import Array
+from ntkinfo.core.labels import class_numbers
 from ntkinfo.information.samples import BinnedInformation, binned_information
 from ntkinfo.information.samples_binning import WidthBins, checked_activations
 
@@ -61,7 +63,7 @@ class Clustering:
 
 
 def clustering(
-    activations: Float[Array, "m d"], width: float, labels: Int[Array, " m"] | None = None, *, bins: int = 50
+    activations: Array | Sequence, width: float, labels: Array | Sequence | None = None, *, bins: int = 50
 ) -> Clustering:
     """Measures of how the activations of one layer cluster.
 
@@ -69,7 +71,7 @@ def clustering(
         activations: one row for each input, (m, d).
         width: of the bins of H(Bin(T)), and the longest step of a chain that makes rows one cluster; for networks with
             noise β a few times β.
-        labels: class of each row, (m,), any integers; or None.
+        labels: class of each row, (m,), any integers or text; or None.
         bins: of the histogram of distances, from 0 to the largest possible.
 
     Returns:
@@ -92,13 +94,13 @@ def clustering(
 
 
 def pair_distances(
-    activations: Float[Array, "m d"], labels: Int[Array, " m"], *, bins: int = 50, largest: float | None = None
+    activations: Array | Sequence, labels: Array | Sequence, *, bins: int = 50, largest: float | None = None
 ) -> PairDistances:
     """Distances of all pairs of rows, within classes and between them.
 
     Args:
         activations: one row for each input, (m, d).
-        labels: class of each row, (m,), any integers.
+        labels: class of each row, (m,), any integers or text.
         bins: of the histogram.
         largest: its upper edge; None for the diagonal of the box that holds all rows.
 
@@ -106,12 +108,11 @@ def pair_distances(
         ValueError: shapes that do not fit, NaN or infinity, an upper edge that is not above zero.
     """
     host = checked_activations(activations).astype(np.float64)
-    checks.shape("labels", labels, (len(host),), "one class for each row")
+    classes = class_numbers("labels", labels, len(host), "one class for each row")[0]
     checks.whole("bins", bins)
     if largest is not None:
         checks.positive("largest", largest)
     top = largest if largest is not None else float(np.linalg.norm(np.ptp(host, axis=0))) or 1.0
-    classes = np.unique(to_numpy(labels), return_inverse=True)[1].reshape(-1)
     edges, rows = np.linspace(0, top, bins + 1), max(1, _NUMBERS_AT_ONCE // len(host))
     counts, sums, pairs = np.zeros((2, bins), dtype=np.int64), np.zeros(2), np.zeros(2, dtype=np.int64)
     for start in range(0, len(host), rows):

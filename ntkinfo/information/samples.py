@@ -7,16 +7,18 @@ then H(Bin(T)), which falls where activations gather in few bins: what it follow
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
-from ntkinfo.core.arrays import Array, to_numpy
+from ntkinfo.core.arrays import Array
+from ntkinfo.core.labels import class_numbers
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.records import Estimate
-from ntkinfo.information.samples_binning import Binning, checked_activations, row_symbols
+from ntkinfo.information.samples_binning import Binning, checked_activations, checked_binning, row_symbols
 
 DETERMINISTIC = (
     "every row is taken for one input and T for a function of it: I(X;Bin(T)) = H(Bin(T)) follows how activations "
@@ -78,12 +80,12 @@ class BinnedTrajectory:
 
 
 def binned_information(
-    activations: Float[Array, "m d"],
+    activations: Array | Sequence,
     binning: Binning,
-    labels: Int[Array, " m"] | None = None,
+    labels: Array | Sequence | None = None,
     *,
-    weights: Float[Array, " m"] | None = None,
-    inputs: Int[Array, " m"] | None = None,
+    weights: Array | Sequence | None = None,
+    inputs: Array | Sequence | None = None,
 ) -> BinnedInformation:
     """H(Bin(T)), I(X;Bin(T)) and I(Bin(T);Y) in nats.
 
@@ -91,7 +93,7 @@ def binned_information(
         activations: of one layer, one row for each input, (m, d).
         binning: how activations are binned: `FixedBins`, `RangeBins`, `QuantileBins`, `WidthBins`, or any object with
             their method `codes`.
-        labels: class of each row, (m,), any integers; or None.
+        labels: class of each row, (m,), any integers or text; or None.
         weights: probability of each row's input, (m,), summing to one; equal when left out.
         inputs: which input each row belongs to, (m,), any integers, for networks with noise that were run several times
             on each; None where every row is an input of its own. Not together with `weights`.
@@ -102,7 +104,9 @@ def binned_information(
         stated beside it.
 
     Raises:
-        ValueError: shapes that do not fit, NaN or infinity, weights that are no probabilities, weights with inputs.
+        ValueError: shapes that do not fit, NaN, infinity or masked entries, in labels too, weights that are no
+            probabilities, weights with inputs.
+        TypeError: a binning that is none, labels that name no class.
 
     >>> from ntkinfo.information.samples_binning import FixedBins
     >>> activations = np.array([[-0.9, 0.2], [-0.8, 0.3], [0.9, 0.9], [0.9, 0.8]])
@@ -115,18 +119,18 @@ def binned_information(
     Source: methods B; Shwartz-Ziv & Tishby 2017; Saxe et al. 2018; Miller 1955 for the bias.
     """
     host = checked_activations(activations)
-    _check_rows(len(host), labels, weights, inputs)
+    checked_binning(binning)
+    classes, given = _classes("labels", labels, len(host)), _classes("inputs", inputs, len(host))
+    share = _share(weights, len(host), inputs is not None)
     codes = binning.codes(host)
     symbols = row_symbols(codes.values)
     occupied = int(symbols.max()) + 1
-    share = np.full(len(host), 1 / len(host)) if weights is None else to_numpy(weights).astype(np.float64)
     entropy = _entropy(symbols, share)
-    target = None if labels is None else _exact(entropy - _conditional_entropy(symbols, _classes(labels), share))
-    if inputs is None:
+    target = None if classes is None else _exact(entropy - _conditional_entropy(symbols, classes, share))
+    if given is None:
         ceiling = _entropy(np.arange(len(host)), share)
         exact = _exact(entropy)
         return BinnedInformation(exact, exact, target, occupied, codes.clipped, ceiling, 0.0, DETERMINISTIC)
-    given = _classes(inputs)
     information, bias = _plug_in(symbols, given)
     plain = Estimate(entropy, 0.0, "estimate", "plug-in entropy of the rows")
     if target is not None:
@@ -136,11 +140,11 @@ def binned_information(
 
 
 def binned_trajectory(
-    activations: Float[Array, "... m d"],
+    activations: Array | Sequence,
     binning: Binning,
-    labels: Int[Array, " m"] | None = None,
+    labels: Array | Sequence | None = None,
     *,
-    weights: Float[Array, " m"] | None = None,
+    weights: Array | Sequence | None = None,
     progress: Track = bar,
 ) -> BinnedTrajectory:
     """H(Bin(T)) and I(Bin(T);Y) of a layer without noise at every time and for every member, in nats.
@@ -161,14 +165,13 @@ def binned_trajectory(
 
     Fails when and Source: as `binned_information`.
     """
-    host = to_numpy(activations)
+    host = checks.host("activations", activations)
+    checked_binning(binning)
     if host.ndim < 2 or host.size == 0:
         raise ValueError(f"activations has shape {host.shape}; it must be (..., inputs, units), none of them 0")
     checks.finite("activations", host)
     leading, (m, units) = host.shape[:-2], host.shape[-2:]
-    _check_rows(m, labels, weights, None)
-    share = np.full(m, 1 / m) if weights is None else to_numpy(weights).astype(np.float64)
-    classes = None if labels is None else _classes(labels)
+    classes, share = _classes("labels", labels, m), _share(weights, m, False)
     flat = host.reshape(-1, m, units)
     found = np.empty((4, len(flat)))
     for index in progress(range(len(flat)), "binning", total=len(flat)):
@@ -186,8 +189,10 @@ def _exact(value: float) -> Estimate:
     return Estimate(value, ROUNDING, "exact", "entropies of the binned activations of all inputs")
 
 
-def _classes(labels: Array) -> Int[np.ndarray, " m"]:
-    return np.unique(to_numpy(labels), return_inverse=True)[1].reshape(-1)
+def _classes(name: str, given: Array | Sequence | None, m: int) -> Int[np.ndarray, " m"] | None:
+    if given is None:
+        return None
+    return class_numbers(name, given, m, "one whole number for each row of the activations")[0]
 
 
 def _entropy(symbols: Int[np.ndarray, " m"], share: Float[np.ndarray, " m"]) -> float:
@@ -223,16 +228,18 @@ def _plug_in(symbols: Int[np.ndarray, " m"], given: Int[np.ndarray, " m"]) -> tu
     return Estimate(float(np.mean(term)), error, "estimate", "plug-in entropies of the rows, by input"), bias
 
 
-def _check_rows(m: int, labels: Array | None, weights: Array | None, inputs: Array | None) -> None:
-    for name, array in (("labels", labels), ("inputs", inputs)):
-        if array is not None:
-            checks.shape(name, array, (m,), "one whole number for each row of the activations")
+def _share(weights: Array | Sequence | None, m: int, several_passes: bool) -> Float[np.ndarray, " m"]:
+    """The probability of each row."""
     if weights is None:
-        return
-    if inputs is not None:
+        return np.full(m, 1 / m)
+    if several_passes:
         raise ValueError("weights and inputs are both given; rows of several passes count equally: leave weights out")
-    checks.shape("weights", weights, (m,), "one probability for each row of the activations")
-    checks.finite("weights", weights)
-    total, least = float(to_numpy(weights).sum(dtype=np.float64)), float(to_numpy(weights).min())
-    if abs(total - 1) > 1e-9 or least < 0:
-        raise ValueError(f"weights sum to {total} or hold a negative one; they are probabilities: divide by their sum")
+    share = checks.host("weights", weights)
+    checks.shape("weights", share, (m,), "one probability for each row of the activations")
+    checks.finite("weights", share)
+    share = share.astype(np.float64)
+    if abs(share.sum() - 1) > 1e-9 or share.min() < 0:
+        raise ValueError(
+            f"weights sum to {share.sum()} or hold a negative one; they are probabilities: divide by their sum"
+        )
+    return share

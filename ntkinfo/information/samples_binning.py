@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, runtime_checkable
@@ -14,6 +15,7 @@ from ntkinfo.core.arrays import Array, to_numpy
 
 SCOPES = ("unit", "layer")
 _LARGEST_CODE = 2.0**62
+_HALF_THE_LARGEST = float(np.finfo(np.float64).max) / 2
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Codes:
 class Binning(Protocol):
     """What every scheme of bins can do."""
 
-    def codes(self, activations: Float[np.ndarray, "m d"]) -> Codes:
+    def codes(self, activations: Array) -> Codes:
         """Bin numbers of a layer's activations at m rows."""
         ...
 
@@ -70,13 +72,16 @@ class FixedBins:
 
     @cached_property
     def _even(self) -> bool:
-        """Whether all bins of a unit are equally wide, to rounding, and not of width 0."""
-        widths = np.diff(self.edges, axis=-1)
-        mean = widths.mean(axis=-1, keepdims=True)
-        return bool(np.all(np.abs(widths - mean) <= 1e-6 * mean) and np.all(mean > 0))
+        """Whether no edge is further than a quarter of a bin from an even one: by arithmetic one bin off at most."""
+        edges = np.atleast_2d(self.edges)
+        with np.errstate(over="ignore", invalid="ignore"):  # a range that overflows is not even
+            width = (edges[:, -1:] - edges[:, :1]) / self.bins
+            off = np.abs(edges - edges[:, :1] - np.arange(self.bins + 1)[None, :] * width)
+            return bool(np.all(off <= 0.25 * width) and np.all(width > 0))
 
-    def codes(self, activations: Float[np.ndarray, "m d"]) -> Codes:
+    def codes(self, activations: Array) -> Codes:
         """Bin numbers of a layer's activations at m rows."""
+        activations = _host(activations)
         units, edges = activations.shape[1], self.edges
         if edges.ndim == 2 and len(edges) != units:
             raise ValueError(f"edges are for {len(edges)} units and the activations have {units}; give one row a unit")
@@ -111,12 +116,16 @@ class RangeBins:
         checks.whole("bins", self.bins)
         checks.choice("scope", self.scope, SCOPES)
 
-    def fitted(self, activations: Float[np.ndarray, "... m d"]) -> FixedBins:
+    def fitted(self, activations: Array) -> FixedBins:
         """Fixed bins over the range of these activations, for instance those of all times of training, (..., m, d)."""
         flat = _flat(activations, self.scope)
-        return _bins_of(np.linspace(flat.min(axis=0), flat.max(axis=0), self.bins + 1, axis=-1), self.scope)
+        lowest, highest = flat.min(axis=0), flat.max(axis=0)
+        # A range beyond the largest number is parted at half its size, which is exact but for the smallest numbers.
+        scale = 1.0 if np.all(highest / 2 - lowest / 2 < _HALF_THE_LARGEST) else 0.5
+        edges = np.linspace(scale * lowest, scale * highest, self.bins + 1, axis=-1) / scale
+        return _bins_of(edges, self.scope)
 
-    def codes(self, activations: Float[np.ndarray, "m d"]) -> Codes:
+    def codes(self, activations: Array) -> Codes:
         """Bin numbers of a layer's activations at m rows."""
         return self.fitted(activations).codes(activations)
 
@@ -124,6 +133,9 @@ class RangeBins:
 @dataclass(frozen=True)
 class QuantileBins:
     """Bins that hold equal numbers of the activations: their edges are quantiles. Equal activations share a bin.
+
+    A value so frequent that it fills a bin has one of its own, which no other value shares: a unit that is 0 on most
+    inputs keeps whether it is 0. Where there are no more different values than bins, each value has a bin.
 
     Args:
         bins: how many.
@@ -140,14 +152,12 @@ class QuantileBins:
         checks.whole("bins", self.bins)
         checks.choice("scope", self.scope, SCOPES)
 
-    def fitted(self, activations: Float[np.ndarray, "... m d"]) -> FixedBins:
+    def fitted(self, activations: Array) -> FixedBins:
         """Fixed bins at the quantiles of these activations, (..., m, d)."""
-        flat = _flat(activations, self.scope)
-        ranks = np.minimum(-(-np.arange(self.bins + 1) * len(flat) // self.bins), len(flat) - 1)
-        # Edges are activations themselves; a value that fills several bins has the last of them, the others stay empty.
-        return _bins_of(np.ascontiguousarray(np.sort(flat, axis=0)[ranks].T), self.scope)
+        flat = np.sort(_flat(activations, self.scope), axis=0)
+        return _bins_of(np.stack([_quantile_edges(column, self.bins) for column in flat.T]), self.scope)
 
-    def codes(self, activations: Float[np.ndarray, "m d"]) -> Codes:
+    def codes(self, activations: Array) -> Codes:
         """Bin numbers of a layer's activations at m rows."""
         return self.fitted(activations).codes(activations)
 
@@ -171,11 +181,15 @@ class WidthBins:
         checks.positive("width", self.width)
         checks.finite_number("origin", self.origin)
 
-    def codes(self, activations: Float[np.ndarray, "m d"]) -> Codes:
+    def codes(self, activations: Array) -> Codes:
         """Bin numbers of a layer's activations at m rows, counted from the lowest bin that is used."""
-        places = np.floor((activations - self.origin) / self.width)
-        lowest = places.min()
-        if places.max() - lowest > _LARGEST_CODE:
+        # In double precision whatever the activations come in: halves and singles would round the quotient.
+        host = _host(activations)
+        with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below
+            places = np.floor((host - self.origin) / self.width)
+            lowest = places.min()
+            span = places.max() - lowest
+        if not span <= _LARGEST_CODE:
             raise ValueError(f"width is {self.width}, too narrow to number the bins of these activations; take a wider")
         return Codes((places - lowest).astype(np.int64))
 
@@ -200,13 +214,24 @@ def distinct_rows(activations: Float[np.ndarray, "m d"]) -> Int[np.ndarray, " m"
     return row_symbols(np.stack(columns, axis=1).astype(np.int64))
 
 
-def checked_activations(activations: Array) -> np.ndarray:
+def checked_binning(binning: object) -> None:
+    """Raise TypeError for anything that makes no bin numbers, a number of bins among them."""
+    if not isinstance(binning, Binning) or isinstance(binning, type):
+        raise TypeError(
+            f"binning is {binning!r}; give bins: RangeBins(30), QuantileBins(30), WidthBins(0.1) or FixedBins(edges)"
+        )
+
+
+def checked_activations(activations: Array | Sequence) -> np.ndarray:
     """The activations on the host, (m, d), finite.
 
     Raises:
-        ValueError: another shape, no rows or no units, NaN or infinity.
+        ValueError: another shape, no rows or no units, NaN, infinity or masked entries.
+        TypeError: what is no array of real numbers.
     """
-    host = to_numpy(activations)
+    host = checks.host("activations", activations)
+    if host.dtype.kind not in "fiub":
+        raise TypeError(f"activations holds {host.dtype}; it must be real numbers")
     checks.shape("activations", host, (None, None), "one row of units for each input")
     if host.size == 0:
         raise ValueError(f"activations has shape {host.shape}; it needs at least one row and one unit")
@@ -226,12 +251,33 @@ def _even_bins(activations: Float[np.ndarray, "m d"], edges: Float[np.ndarray, "
     return place
 
 
+def _quantile_edges(ordered: Float[np.ndarray, " m"], bins: int) -> Float[np.ndarray, " b1"]:
+    """Edges of one unit from its activations in rising order; edges are activations, or just above one."""
+    firsts = ordered[np.concatenate([[True], ordered[1:] > ordered[:-1]])]
+    if len(firsts) <= bins:
+        # As many edges for every unit: the last value is repeated, and bins between equal edges stay empty.
+        return np.concatenate([firsts, np.full(bins + 1 - len(firsts), firsts[-1])])
+    edges = ordered[np.minimum(-(-np.arange(bins + 1) * len(ordered) // bins), len(ordered) - 1)]
+    # A value at several edges fills the bins between them. The last of these edges moves just above it, so that the
+    # value is alone in the bin below and larger values start the next.
+    repeated = np.concatenate([[False], edges[1:] == edges[:-1]])
+    last = repeated & np.concatenate([edges[:-1] != edges[1:], [False]])
+    return np.where(last, np.nextafter(edges, np.inf), edges)
+
+
+def _host(activations: Array) -> Float[np.ndarray, "m d"]:
+    """The activations in double precision, finite."""
+    host = to_numpy(activations).astype(np.float64, copy=False)
+    checks.finite("activations", host)
+    return host
+
+
 def _bins_of(edges: np.ndarray, scope: str) -> FixedBins:
     return FixedBins(edges if scope == "unit" else edges[0])
 
 
-def _flat(activations: np.ndarray, scope: str) -> np.ndarray:
+def _flat(activations: Array, scope: str) -> np.ndarray:
     """Every activation as a row of its unit's column, or as a row of one column."""
-    host = np.asarray(activations, dtype=np.float64)
+    host = to_numpy(activations).astype(np.float64, copy=False)
     checks.finite("activations", host)
     return host.reshape(-1, host.shape[-1]) if scope == "unit" else host.reshape(-1, 1)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
-from ntkinfo.core.arrays import Array, to_numpy
+from ntkinfo.core.arrays import Array
+from ntkinfo.core.labels import class_numbers
 from ntkinfo.information.mixture_bounds import pairwise_information
 from ntkinfo.information.samples_binning import checked_activations
 
@@ -46,20 +47,21 @@ class PairwiseInformation:
 
 
 def pairwise_activations(
-    activations: Float[Array, "m d"], noise_variance: float, labels: Int[Array, " m"] | None = None
+    activations: Array | Sequence, noise_variance: float, labels: Array | Sequence | None = None
 ) -> PairwiseInformation:
     """Kolchinsky-Tracey bounds on I(X;T) and I(T;Y) of a layer with noise put on its activations, in nats.
 
     Args:
         activations: of one layer, one row for each input, (m, d).
         noise_variance: of the noise that is put on each unit; the published values are 1e-3 and 0.1.
-        labels: class of each input, (m,), any integers; or None.
+        labels: class of each input, (m,), any integers or text; or None.
 
     Returns:
         The bounds. Distances are formed by differences in float64, or by expanded squares where that keeps them.
 
     Raises:
-        ValueError: shapes that do not fit, NaN or infinity, a variance that is not above zero.
+        ValueError: shapes that do not fit, NaN, infinity or masked entries, in labels too, a variance that is not
+            above zero.
 
     Fails when taken for the information of the network itself: see `PairwiseInformation.caveat`.
     Source: methods B; Kolchinsky & Tracey 2017; Saxe et al. 2018.
@@ -68,8 +70,7 @@ def pairwise_activations(
     checks.positive("noise_variance", noise_variance)
     m, classes = len(host), None
     if labels is not None:
-        checks.shape("labels", labels, (m,), "one class for each input")
-        classes = np.unique(to_numpy(labels), return_inverse=True)[1].reshape(-1)
+        classes = class_numbers("labels", labels, m, "one class for each input")[0]
     bounds = pairwise_information(host, np.full(m, noise_variance), np.full(m, 1 / m), classes)
     lower, upper, ceiling = bounds.lower, bounds.upper, float(np.log(m))
     if bounds.label_lower is None or bounds.label_upper is None:
