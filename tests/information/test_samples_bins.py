@@ -73,6 +73,7 @@ def test_quantile_bins_keep_whether_a_unit_is_silent(bins, fires):
     tells = share_entropy(table.sum(axis=1)) + share_entropy(table.sum(axis=0)) - share_entropy(table.ravel())
     for values in (unit, -unit):
         found = binned_information(values[:, None], QuantileBins(bins), label)
+        assert found.information_target is not None
         assert found.information_target.value >= tells - 1e-12
         assert found.occupied <= bins
         assert len(np.unique(QuantileBins(bins).codes(values[:, None]).values[unit == 0])) == 1

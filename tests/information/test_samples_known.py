@@ -91,9 +91,16 @@ def test_ties():
     assert neighbour_information(same, same).value.value == pytest.approx(0, abs=1e-12)
 
 
-def test_a_function_of_the_other_grows_with_log_n():
+def test_functions_of_each_other():
+    """Continuous and functions of each other: infinite. A function that is not monotone is not seen: log n it is."""
     x = np.random.default_rng(0).normal(size=(3200, 1))
-    few, result = (neighbour_information(given, np.tanh(given)) for given in (x[:100], x))
+    for y in (x, np.tanh(x), -2e6 * x + 1, np.concatenate([x**3, x[::-1]], axis=1)):
+        result = neighbour_information(x, y)
+        assert result.value.value == result.value.standard_error == np.inf
+        assert "functions of each other" in result.value.method
+    turned = np.concatenate([x, x[::-1]], axis=1) @ np.array([[0.6, 0.8], [-0.8, 0.6]])
+    assert neighbour_information(np.concatenate([x, x[::-1]], axis=1), turned).value.value == np.inf
+    few, result = (neighbour_information(given, np.abs(given)) for given in (x[:100], x))
     assert result.value.value - few.value.value == pytest.approx(np.log(32), rel=0.15)
     assert "H(X) or infinite" in result.caveat
 
