@@ -22,6 +22,7 @@ from jax.flatten_util import ravel_pytree
 
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.memory import GIB, available_memory
+from ntkinfo.core.randomness import random_key
 
 PACKAGES = ("ntkinfo", "jax", "jaxlib", "neural-tangents", "numpy", "scipy")
 NEWEST_TRIED_JAX = (0, 12)
@@ -159,7 +160,7 @@ def _closed_form(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _finite(nt: Any) -> tuple[Callable[..., Any], Any]:
     """A finite network: its function and its parameters."""
     init_fn, apply_fn, _ = _network(nt, width=8)
-    return apply_fn, init_fn(jax.random.PRNGKey(0), (-1, 5))[1]
+    return apply_fn, init_fn(random_key(0), (-1, 5))[1]
 
 
 def _check_kernels(nt: Any) -> Comparison:

@@ -22,6 +22,7 @@ from ntkinfo.bottleneck.variational_training import Course, Program, Records, pr
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.progress import Track, bar
+from ntkinfo.core.randomness import random_key
 from ntkinfo.core.records import Dataset
 from ntkinfo.core.versions import versions
 
@@ -193,7 +194,6 @@ def default_model(
         A model in float64.
     """
     import equinox as eqx
-    import jax
 
     inputs = int(np.prod(train.inputs.shape[1:]))
     encoder = GaussianNetwork(inputs, latent, width, depth, seed=seed)
@@ -204,7 +204,7 @@ def default_model(
         reverse = conditional if objective.rate == "conditional" else Marginal(latent)
         return VariationalModel(encoder, decoder, reverse)
     with float64():
-        decoder = eqx.nn.MLP(latent, train.width, width, 1, key=jax.random.key(seed + 1))
+        decoder = eqx.nn.MLP(latent, train.width, width, 1, key=random_key(seed + 1))
     reverse = Marginal(latent) if one_law else GaussianNetwork(train.width, latent, 1, 0, seed=seed + 2, floor=1e-2)
     return VariationalModel(encoder, decoder, reverse)
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, float64
+from ntkinfo.core.randomness import random_key
 
 Gaussian = tuple[jax.Array, jax.Array]  # mean and standard deviation of independent coordinates
 _LOG_TWO_PI = float(np.log(2 * np.pi))
@@ -55,7 +56,7 @@ class GaussianNetwork(eqx.Module):
             checks.whole(name, value)
         checks.non_negative("floor", floor)
         with float64():
-            key = jax.random.key(seed)
+            key = random_key(seed)
             self.network = eqx.nn.MLP(inputs, 2 * outputs, width, depth, activation=activation, key=key)
         self.floor = floor
 
@@ -82,7 +83,7 @@ class LinearGaussian(eqx.Module):
         for name, value in (("inputs", inputs), ("outputs", outputs)):
             checks.whole(name, value)
         with float64():
-            self.weight = jax.random.normal(jax.random.key(seed), (outputs, inputs)) / np.sqrt(inputs)
+            self.weight = jax.random.normal(random_key(seed), (outputs, inputs)) / np.sqrt(inputs)
             self.bias, self.log_std = jnp.zeros(outputs), jnp.zeros(outputs)
 
     def __call__(self, row: Array) -> Gaussian:

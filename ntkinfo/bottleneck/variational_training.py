@@ -26,6 +26,7 @@ from ntkinfo.bottleneck.variational_modules import VariationalModel, cast
 from ntkinfo.bottleneck.variational_objectives import Objective, example_loss
 from ntkinfo.bottleneck.variational_targets import Targets
 from ntkinfo.core.progress import Track
+from ntkinfo.core.randomness import random_key
 from ntkinfo.core.records import fingerprint
 
 _BATCHES, _NOISE = 0, 1  # streams of random numbers below the seed's key
@@ -122,7 +123,7 @@ class Program:
         return 1 if self.batch_size is None else len(self.targets.inputs) // self.batch_size
 
     def _key(self, stream: int) -> jax.Array:
-        return jax.random.fold_in(jax.random.key(self.seed), stream)
+        return jax.random.fold_in(random_key(self.seed), stream)
 
     def _order(self, step: jax.Array) -> jax.Array:
         """The order of the inputs in the epoch of a step."""

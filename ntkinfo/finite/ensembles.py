@@ -15,6 +15,7 @@ from jaxtyping import Float
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.progress import Track, bar
+from ntkinfo.core.randomness import random_key
 from ntkinfo.core.records import Dataset
 from ntkinfo.finite.ensemble_records import EnsembleOutputs, EnsembleSettings, OptaxDescent
 from ntkinfo.finite.ensemble_training import SquaredLossTraining
@@ -132,9 +133,7 @@ class _Job:
 
     def _largest(self) -> float:
         with float64():
-            start = jax.tree.map(
-                lambda leaf: leaf[0], drawing(self.member.initialise, 1)(jax.random.key(CHECK_SEED)[None])
-            )
+            start = jax.tree.map(lambda leaf: leaf[0], drawing(self.member.initialise, 1)(random_key(CHECK_SEED)[None]))
             return largest_eigenvalue(self.member.apply, start, self.member.prepare(self.data.x_train))
 
     def _flow_step(self, largest: float) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core.arrays import Array
+from ntkinfo.core.randomness import random_key
 from ntkinfo.finite.networks import CHECK_SEED, FiniteNetwork
 
 TRACES = ("exact", "split", "probes")
@@ -95,7 +96,7 @@ class Program:
             (S + 1, 3): θ_0·Δθ, ½|Δθ|² and the integral of the trace, before the first and after every step; and
             (K,): values of the control variates, whose mean over members is 0.
         """
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), number), _PROBE_STREAM)
+        key = jax.random.fold_in(jax.random.fold_in(random_key(seed), number), _PROBE_STREAM)
 
         def step(state, given):
             (place, total), (size, draw) = state, given

@@ -18,6 +18,7 @@ from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
+from ntkinfo.core.randomness import random_key
 from ntkinfo.finite.layered import LayeredNetwork, Parameters, flat_layers, layer_gradients
 
 State = Literal["crossed", "below from the start", "above to the end"]
@@ -147,7 +148,7 @@ def layer_signals(
     network.check_data(np.asarray(inputs), np.asarray(labels))
     _check_batch(settings.batch_size, len(inputs))
     parts = jax.jit(sample_layers, static_argnums=(0, 3))(
-        network, parameters, (jnp.asarray(inputs), jnp.asarray(labels)), settings, jax.random.key(settings.seed)
+        network, parameters, (jnp.asarray(inputs), jnp.asarray(labels)), settings, random_key(settings.seed)
     )
     return SignalToNoise(*parts, batches=settings.batches)
 

@@ -21,6 +21,7 @@ import numpy as np
 import optax
 
 from ntkinfo.core.arrays import Array, float64
+from ntkinfo.core.randomness import random_key
 from ntkinfo.kernels.tiles import largest_array
 
 Params = Any
@@ -203,7 +204,7 @@ class MemberProgram:
     @cached_property
     def _base(self) -> Key:
         with float64():
-            return jax.random.key(self.seed)
+            return random_key(self.seed)
 
     @property
     def _draw(self) -> Callable:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, float64
+from ntkinfo.core.randomness import random_key
 from ntkinfo.kernels.architectures import StaxNetwork
 from ntkinfo.kernels.network import Network
 
@@ -97,7 +98,7 @@ def member_network(
     prepared = prepare(inputs)
     shape = (-1, *prepared.shape[1:])
     with float64():
-        start = jax.eval_shape(lambda key: init(key, shape)[1], jax.random.key(0))
+        start = jax.eval_shape(lambda key: init(key, shape)[1], random_key(0))
         if not jax.tree.leaves(start):
             raise ValueError("the network has no parameters: there is nothing to train; give it a dense layer")
         found = jax.eval_shape(apply, start, prepared).shape
@@ -161,12 +162,12 @@ def finite_network(
 def _flat(member: MemberNetwork, inputs: Array) -> FiniteNetwork:
     """The same network with its parameters in one row."""
     with float64():
-        leaves, tree = jax.tree.flatten(jax.eval_shape(member.initialise, jax.random.key(0)))
+        leaves, tree = jax.tree.flatten(jax.eval_shape(member.initialise, random_key(0)))
     shapes = [leaf.shape for leaf in leaves]
     sizes = tuple(int(leaf.size) for leaf in leaves)
 
     def draw(seed, number):
-        key = jax.random.fold_in(jax.random.key(seed), number)
+        key = jax.random.fold_in(random_key(seed), number)
         return jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(member.initialise(key))])
 
     def evaluate(parameters, points):

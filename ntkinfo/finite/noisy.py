@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, float64, to_numpy
 from ntkinfo.core.progress import Track, bar
+from ntkinfo.core.randomness import random_key
 from ntkinfo.finite.sample_propagation import (
     LayerInformation,
     PropagationSettings,
@@ -92,7 +93,7 @@ class NoisyNetwork:
     def passes(self, params: Any, inputs: Array, count: int, seed: int) -> list[np.ndarray]:
         """Activations of every hidden layer before its own noise, in independent noisy passes, (n, count, d) each."""
         with float64():
-            keys = jax.random.split(jax.random.key(seed), count)
+            keys = jax.random.split(random_key(seed), count)
             found = self._noisy(_doubled(params), np.asarray(inputs, dtype=np.float64), keys)
             return [np.swapaxes(np.asarray(layer), 0, 1) for layer in found]
 

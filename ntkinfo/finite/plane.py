@@ -25,6 +25,7 @@ from jaxtyping import Float, Int
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
 from ntkinfo.core.progress import Track, bar, silent
+from ntkinfo.core.randomness import random_key
 from ntkinfo.core.threads import map_threads, thread_count
 from ntkinfo.data.icosahedral_rule import twelve_bit_rule
 from ntkinfo.finite.gradient_phases import GradientSettings, SignalToNoise, exact_layers, sample_layers
@@ -306,7 +307,7 @@ def _at(weights: Any, time: int, settings: PlaneSettings) -> tuple[Any, Array]:
     """Weights of all members at one time, and a key for each."""
     held = jax.tree.map(lambda leaf: jnp.asarray(leaf[time]), weights)
     seed = 0 if settings.gradients is None else settings.gradients.seed
-    return held, jax.random.split(jax.random.fold_in(jax.random.key(seed), time), settings.seeds)
+    return held, jax.random.split(jax.random.fold_in(random_key(seed), time), settings.seeds)
 
 
 def _look(settings: PlaneSettings, data: PlaneData, parameters: Parameters, key: Array) -> dict[str, Any]:
