@@ -20,7 +20,7 @@ Several = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_as_list)
 class ComparedDataSection(DataSection):
     """Which inputs and targets."""
 
-    n_train: int | None = setting(None, "training inputs (digits: 64)", ge=2)
+    n_train: int | None = setting(None, "training inputs (digits: 64)", ge=1)
     n_test: int | None = setting(None, "test inputs (digits: 32)", ge=1)
 
 

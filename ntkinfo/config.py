@@ -19,7 +19,7 @@ class DataSection(Section):
     """Which inputs and targets; what is left out takes the data set's own default (`ntkinfo data` lists them)."""
 
     name: str = setting("digits", "data set, as `ntkinfo data` lists them", "--data")
-    n_train: int | None = setting(None, "training inputs (digits: 256)", ge=2)
+    n_train: int | None = setting(None, "training inputs (digits: 256)", ge=1)
     n_test: int | None = setting(None, "test inputs (digits: 256)", ge=1)
     seed: int = setting(0, "fixes the split, the noise and any draw", ge=0)
     targets: str | None = setting(None, "one-hot, parity, pair or regression")

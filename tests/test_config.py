@@ -39,7 +39,7 @@ def test_every_error_is_reported_at_once_with_its_line(tmp_path):
     text = """
 [data]
 name = "digits"
-n_train = 1          # too few
+n_train = 0          # too few
 label_nose = 0.1
 
 [network]
@@ -71,7 +71,7 @@ formats = ["png", "pgn"]
         "--samples",
     ]
     texts = dict(found)
-    assert texts["4"] == "n_train is 1; it must be 2 or greater"
+    assert texts["4"] == "n_train is 0; it must be 1 or greater"
     assert "did you mean 'label_noise'?" in texts["5"]
     assert "did you mean 'erf'?" in texts["8"]
     assert texts["9"] == "w_std is -1.5; it must be greater than 0"

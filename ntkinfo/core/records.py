@@ -49,8 +49,8 @@ class Dataset:
         provenance: where the data came from and what was done to it; plain strings and numbers.
 
     Raises:
-        ValueError: NaN or infinite values, shapes that do not fit each other, an empty split, constant targets
-            over all the training inputs, a single class, labels outside the classes.
+        ValueError: NaN or infinite values, shapes that do not fit each other, an empty split, labels outside the
+            classes.
     """
 
     x_train: np.ndarray
@@ -69,11 +69,6 @@ class Dataset:
         self._check_shapes()
         for key in ("x_train", "y_train", "x_test", "y_test"):
             checks.finite(key, getattr(self, key))
-        if np.all(self.y_train == self.y_train[0]):
-            raise ValueError(
-                "y_train is the same for every training input: there is nothing to learn and the information is 0; "
-                "give targets that vary, or training inputs of at least two classes"
-            )
         self._check_labels()
 
     def __repr__(self) -> str:
@@ -122,8 +117,6 @@ class Dataset:
                     f"0 to {classes - 1}"
                 )
             object.__setattr__(self, key, _frozen(labels.astype(np.int64)))
-        if len(np.unique(self.labels_train)) < 2:
-            raise ValueError("labels_train holds one class only; take training inputs of at least two classes")
         if not self.class_names:
             object.__setattr__(self, "class_names", tuple(str(c) for c in range(classes)))
 

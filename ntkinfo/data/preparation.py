@@ -42,7 +42,8 @@ class Preparation:
         standardise: shift and scale the inputs with the mean and deviation of the training part. Features that are
             constant over the training part are set to 0 in both parts and counted in the provenance.
         standardise_by: "feature" or "all" (see Standardiser).
-        standardise_targets: shift and scale regression targets with the training part's mean and deviation.
+        standardise_targets: shift and scale regression targets with the training part's mean and deviation; they are
+            left as they are where they are the same for every training input, and the provenance says so.
         images: keep the inputs as (n, height, width, channels) instead of flat rows.
 
     Raises:
@@ -228,12 +229,9 @@ def _answers(
     provenance = {"targets": preparation.targets, "label_noise": float(preparation.label_noise)}
     noise = [splits.generator(seed, stream) for stream in (splits.TRAIN_NOISE, splits.TEST_NOISE)]
     if not class_names:
-        if np.all(train == train[0]):
-            raise ValueError(
-                "the regression targets are the same for every training input: there is nothing to learn; take more "
-                "training inputs or another target"
-            )
-        if preparation.standardise_targets:
+        if preparation.standardise_targets and np.all(train == train[0]):
+            provenance["standardise_targets"] = "no: they are the same for every training input, which gives no scale"
+        elif preparation.standardise_targets:
             standardiser = Standardiser.fit(train)
             train, test = standardiser(train), standardiser(test)
             provenance["standardise_targets"] = "by column, fitted on the training part"

@@ -51,11 +51,11 @@ def information_target_gaussian(
         rank_tolerance: directions in which the targets' deviation is below this share of the largest are dropped.
 
     Returns:
-        The bound with what was dropped. It is infinite where the output gives a direction of the targets to rounding
-        (a share below 1e-28 of its variance unexplained).
+        The bound with what was dropped. It is 0 where the targets are the same for every input, and infinite where the
+        output gives a direction of the targets to rounding (a share below 1e-28 of its variance unexplained).
 
     Raises:
-        ValueError: shapes that do not fit, NaN or infinite values, negative variances, targets that do not vary.
+        ValueError: shapes that do not fit, NaN or infinite values, negative variances.
 
     Fails when Y is not Gaussian: h(Y) is then smaller, and the value can exceed I(Z;Y) by as much as the relative
     entropy of the law of Y to a Gaussian. It is a genuine lower bound for Gaussian targets, up to the sampling error
@@ -70,6 +70,9 @@ def information_target_gaussian(
     if float(np.min(to_numpy(variance))) < 0:
         raise ValueError("variance holds negative values; variances are 0 or greater")
     white, dropped = _whitened(to_numpy(targets), rank_tolerance)
+    if white.shape[1] == 0:
+        nothing = Estimate(0.0, 0.0, "lower bound", "0: the targets are the same for every input")
+        return GaussianTargetInformation(nothing, np.empty(0), 0, dropped)
     left = np.linalg.eigvalsh(_unexplained(to_numpy(mean), float(np.mean(to_numpy(variance))), white))
     left = np.clip(left, 0.0, 1.0)  # rounding only: the exact eigenvalues lie there
     exact = bool(np.any(left < EXACT))
@@ -81,11 +84,10 @@ def information_target_gaussian(
 
 def _whitened(targets: Float[np.ndarray, "m D"], tolerance: float) -> tuple[np.ndarray, int]:
     """Centred targets turned into uncorrelated columns of unit variance, and the number of directions dropped."""
-    centred = targets - np.mean(targets, axis=0, keepdims=True)
+    same = np.all(targets == targets[:1], axis=0, keepdims=True)  # their mean need not equal them in floating point
+    centred = np.where(same, 0.0, targets - np.mean(targets, axis=0, keepdims=True))
     left, deviation, _ = np.linalg.svd(centred, full_matrices=False)
     kept = deviation > tolerance * max(float(deviation[0]), np.finfo(float).tiny)
-    if not np.any(kept):
-        raise ValueError("targets are the same for every input: there is nothing to be informed about")
     return left[:, kept] * np.sqrt(len(targets)), targets.shape[1] - int(np.sum(kept))
 
 

@@ -36,10 +36,8 @@ def with_value(value):
         ({"x_test": np.zeros((0, 3)), "y_test": np.zeros((0, 2))}, "x_test is empty"),
         ({"x_train": np.zeros(6)}, r"inputs are \(n, features\)"),
         ({"x_train": np.zeros((6, 0)), "x_test": np.zeros((4, 0))}, "no features"),
-        ({"y_train": np.ones((6, 2))}, "nothing to learn"),
         ({"y_train": np.zeros((6, 0)), "y_test": np.zeros((4, 0))}, "no columns"),
         ({"labels_train": np.zeros(6, int)}, "go together"),
-        ({"labels_train": np.zeros(6, int), "labels_test": np.arange(4)}, "one class only"),
         ({"labels_train": np.arange(6) - 1, "labels_test": np.arange(4)}, "runs from -1 to 4"),
         (
             {"labels_train": np.arange(6), "labels_test": np.arange(4), "class_names": ("a", "b")},
@@ -105,3 +103,17 @@ def test_data_are_shown_in_one_line_without_their_arrays():
     assert repr(data) == f"Dataset('cells': {sizes}, 2 classes, fingerprint {mark})"
     plain = Dataset(**arrays(y_train=arrays()["y_train"][:, :1], y_test=arrays()["y_test"][:, :1]))
     assert "1 output, regression, fingerprint" in repr(plain)
+
+
+def test_one_training_input_and_targets_that_are_all_alike_are_data():
+    one = Dataset(
+        **arrays(
+            x_train=np.ones((1, 3)),
+            y_train=np.ones((1, 2)),
+            labels_train=np.zeros(1, int),
+            labels_test=np.arange(4) % 2,
+        )
+    )
+    assert len(one.x_train) == 1
+    assert one.class_names == ("0", "1")
+    assert np.all(Dataset(**arrays(y_train=np.ones((6, 2)))).y_train == 1)

@@ -115,10 +115,14 @@ def test_bad_regression_answers(tmp_path):
     path = save(tmp_path / "toy.npz", x=np.eye(20), y=y)
     with pytest.raises(ValueError, match=r"toy.npz: y holds 1 NaN or infinite"):
         npz(path, targets="regression")
-    constant = save(tmp_path / "constant.npz", x=np.eye(20), y=np.ones(20))
+
+
+def test_targets_that_are_all_alike_are_learnt_as_they_are(tmp_path):
+    constant = save(tmp_path / "constant.npz", x=np.eye(20), y=np.full(20, 0.1))
     for standardise_targets in (False, True):
-        with pytest.raises(ValueError, match="the regression targets are the same for every training input"):
-            npz(constant, targets="regression", standardise=False, standardise_targets=standardise_targets)
+        data = npz(constant, targets="regression", standardise=False, standardise_targets=standardise_targets)
+        np.testing.assert_array_equal(data.y_train, np.full((16, 1), 0.1))
+        assert str(data.provenance.get("standardise_targets", "no")).startswith("no")
 
 
 def test_not_an_npz_file(tmp_path):

@@ -202,9 +202,12 @@ def test_settings_that_do_not_fit_the_source_are_refused(source, settings_, mess
         prepare(source, 35, 20, 0, settings_)
 
 
-def test_a_training_part_of_one_class_is_refused():
-    with pytest.raises(ValueError, match="at least two classes"):
-        prepare(class_source(60, 2), 1, 10, 0, Preparation(standardise=False))
+def test_a_training_part_of_one_input_or_one_class_is_taken():
+    data = prepare(class_source(60, 2), 1, 10, 0, Preparation(standardise=False))
+    assert data.x_train.shape[0] == 1
+    assert set(data.labels_test) == {0, 1}
+    with pytest.raises(ValueError, match="use standardise=False"):  # one input has no scale of its own
+        prepare(class_source(60, 2), 1, 10, 0, Preparation())
 
 
 def test_inputs_that_are_not_finite_are_named():
