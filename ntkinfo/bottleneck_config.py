@@ -14,6 +14,8 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+# Beyond these a run would not end: refused by name before any work.
+_MOST_VALUES, _MOST_POINTS = 10_000, 100_000
 Numbers = Annotated[list[float], BeforeValidator(_as_list)]
 
 
@@ -27,8 +29,8 @@ class ProblemSection(Section):
     flip: float | None = setting(None, "bsc: probability that Y differs from X (0.1)", gt=0, lt=1)
     loss: float | None = setting(None, "erasure: probability of an erasure (0.3)", gt=0, lt=1)
     sharpness: float | None = setting(None, "twelve_bit: of the soft labels (0.1)", gt=0)
-    inputs: int | None = setting(None, "erasure, random: values of X (2; 16)", ge=2)
-    targets: int | None = setting(None, "random: values of Y (4)", ge=2)
+    inputs: int | None = setting(None, "erasure, random: values of X (2; 16)", ge=2, le=_MOST_VALUES)
+    targets: int | None = setting(None, "random: values of Y (4)", ge=2, le=_MOST_VALUES)
     concentration: float | None = setting(None, "random: of the Dirichlet law of p(y|x) (1)", gt=0)
     seed: int | None = setting(None, "random: fixes the draw (0)", ge=0)
     correlations: Numbers | None = setting(None, "gaussian: canonical correlations (0.9, 0.6, 0.3)", min_length=1)
@@ -41,9 +43,9 @@ class SolverSection(Section):
 
     accuracy: float = setting(1e-3, "largest distance between the achieved and the certified bound, in nats", gt=0)
     betas: Numbers | None = setting(None, "trade-offs to solve in any case", min_length=1)
-    points: int = setting(400, "most solutions", ge=1)
+    points: int = setting(400, "most solutions", ge=1, le=_MOST_POINTS)
     dual: bool = setting(True, "solve the dual bottleneck as well")
-    dual_points: int = setting(16, "solutions of the dual, from its critical beta on", ge=1)
+    dual_points: int = setting(16, "solutions of the dual, from its critical beta on", ge=1, le=_MOST_POINTS)
 
 
 class BottleneckOutputSection(Section):

@@ -6,7 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ntkinfo.config import DataSection, Format, ModelConfig, NetworkSection, TrainingSection
+from ntkinfo.config import (
+    MOST_INPUTS,
+    MOST_LAYERS,
+    MOST_TIMES,
+    DataSection,
+    Format,
+    ModelConfig,
+    NetworkSection,
+    TrainingSection,
+)
 from ntkinfo.config_reading import Section, setting
 
 
@@ -14,20 +23,21 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-Several = Annotated[list[Annotated[int, Field(ge=1)]], BeforeValidator(_as_list)]
+_MOST = 1_000_000  # steps, members, units of a layer
+Several = Annotated[list[Annotated[int, Field(ge=1, le=_MOST)]], BeforeValidator(_as_list)]
 
 
 class ComparedDataSection(DataSection):
     """Which inputs and targets."""
 
-    n_train: int | None = setting(None, "training inputs (digits: 64)", ge=1)
-    n_test: int | None = setting(None, "test inputs (digits: 32)", ge=1)
+    n_train: int | None = setting(None, "training inputs (digits: 64)", ge=1, le=MOST_INPUTS)
+    n_test: int | None = setting(None, "test inputs (digits: 32)", ge=1, le=MOST_INPUTS)
 
 
 class ComparedNetworkSection(NetworkSection):
     """Which network."""
 
-    depth: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_as_list)] | None = setting(
+    depth: Annotated[list[Annotated[int, Field(ge=0, le=MOST_LAYERS)]], BeforeValidator(_as_list)] | None = setting(
         None, "hidden layers", min_length=1
     )
 
@@ -46,11 +56,13 @@ class EnsembleSection(Section):
 
     widths: Several = setting([32, 64, 128, 256, 512], "of the hidden layers; one ensemble each", min_length=1)
     members: Several = setting([384, 256, 192, 96, 48], "members of each ensemble: one number, or one for each width")
-    steps: int = setting(64, "steps of training", ge=1)
-    records: int = setting(5, "recorded times, evenly spread on a log axis, besides the start", ge=1)
+    steps: int = setting(64, "steps of training", ge=1, le=_MOST)
+    records: int = setting(5, "recorded times, evenly spread on a log axis, besides the start", ge=1, le=MOST_TIMES)
     precision: Literal["float32", "float64"] = setting("float32", "float32 or float64, of the training")
     twins: bool = setting(True, "train the members' linearised twins as well")
-    kernel_inputs: int = setting(8, "training inputs on which members' tangent kernels are followed; 0 for none", ge=0)
+    kernel_inputs: int = setting(
+        8, "training inputs on which members' tangent kernels are followed; 0 for none", ge=0, le=MOST_INPUTS
+    )
     seed: int = setting(0, "fixes the members", "--ensemble-seed", ge=0)
     checkpoint: str | None = setting(None, "folder from which a run that was killed goes on (default: beside results)")
 
@@ -59,11 +71,11 @@ class ComparisonSection(Section):
     """How members are compared with the law."""
 
     level: float = setting(0.05, "chance of a false alarm in each family of values", gt=0, lt=1)
-    replicates: int = setting(199, "ensembles drawn from the law, for what chance does", ge=19)
-    joint_inputs: int = setting(6, "test inputs that are taken together", ge=1)
+    replicates: int = setting(199, "ensembles drawn from the law, for what chance does", ge=19, le=_MOST)
+    joint_inputs: int = setting(6, "test inputs that are taken together", ge=1, le=MOST_INPUTS)
     information: bool = setting(True, "informations from the members' samples")
     parameter_members: int = setting(
-        0, "members for the parameters' relative entropy at finite width; 0 for none", ge=0
+        0, "members for the parameters' relative entropy at finite width; 0 for none", ge=0, le=_MOST
     )
     seed: int = setting(0, "fixes the ensembles drawn from the law", "--comparison-seed", ge=0)
 

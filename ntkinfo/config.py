@@ -9,6 +9,12 @@ from pydantic import BeforeValidator, Field
 from ntkinfo.config_reading import Section, setting
 
 Format = Literal["png", "pdf", "svg"]
+# Beyond these a run would not end, or not begin: refused by name before any work.
+MOST_INPUTS = 1_000_000
+MOST_LAYERS = 500
+MOST_PIXELS = 1_000
+MOST_TIMES = 100_000
+MOST_DRAWS = 1_000_000
 
 
 def _as_list(value: Any) -> Any:
@@ -19,8 +25,8 @@ class DataSection(Section):
     """Which inputs and targets; what is left out takes the data set's own default (`ntkinfo data` lists them)."""
 
     name: str = setting("digits", "data set, as `ntkinfo data` lists them", "--data")
-    n_train: int | None = setting(None, "training inputs (digits: 256)", ge=1)
-    n_test: int | None = setting(None, "test inputs (digits: 256)", ge=1)
+    n_train: int | None = setting(None, "training inputs (digits: 256)", ge=1, le=MOST_INPUTS)
+    n_test: int | None = setting(None, "test inputs (digits: 256)", ge=1, le=MOST_INPUTS)
     seed: int = setting(0, "fixes the split, the noise and any draw", ge=0)
     targets: str | None = setting(None, "one-hot, parity, pair or regression")
     classes: list[str] | None = setting(None, "classes to keep, in order")
@@ -50,18 +56,18 @@ class NetworkSection(Section):
     """Which network; what is left out takes the family's own default."""
 
     name: str = setting("fully_connected", "fully_connected, convolutional or wide_residual", "--network")
-    depth: Annotated[list[Annotated[int, Field(ge=0)]], BeforeValidator(_as_list)] | None = setting(
+    depth: Annotated[list[Annotated[int, Field(ge=0, le=MOST_LAYERS)]], BeforeValidator(_as_list)] | None = setting(
         None, "hidden layers; several depths give one set of curves each", min_length=1
     )
     activation: str | None = setting(None, "erf, gelu, identity, leaky_relu, relu, sine or tanh")
     w_std: float | None = setting(None, "deviation of the weights", gt=0)
     b_std: float | None = setting(None, "deviation of the biases", ge=0)
-    filter_size: int | None = setting(None, "side of the filters", ge=1)
-    strides: int | None = setting(None, "convolutional: step of the filters", ge=1)
+    filter_size: int | None = setting(None, "side of the filters", ge=1, le=MOST_PIXELS)
+    strides: int | None = setting(None, "convolutional: step of the filters", ge=1, le=MOST_PIXELS)
     padding: str | None = setting(None, "convolutional: SAME, VALID or CIRCULAR")
     readout: str | None = setting(None, "flatten, average_pool or global_average_pool")
-    block_size: int | None = setting(None, "wide_residual: blocks in each group", ge=1)
-    groups: int | None = setting(None, "wide_residual: groups", ge=1)
+    block_size: int | None = setting(None, "wide_residual: blocks in each group", ge=1, le=MOST_LAYERS)
+    groups: int | None = setting(None, "wide_residual: groups", ge=1, le=MOST_LAYERS)
 
 
 class TrainingSection(Section):
@@ -87,7 +93,7 @@ class TimesSection(Section):
 
     start: float = setting(1e-5, "first time", "--time-start", gt=0)
     stop: float = setting(1e3, "last finite time", "--time-stop", gt=0)
-    count: int = setting(200, "finite times", "--time-count", ge=2)
+    count: int = setting(200, "finite times", "--time-count", ge=2, le=MOST_TIMES)
     infinity: bool = setting(True, "add infinite time")
 
 
@@ -95,9 +101,13 @@ class CurvesSection(Section):
     """What is computed."""
 
     quantities: list[str] | None = setting(None, "quantities (default: all but *_joint, information_parameters_labels)")
-    samples: int | None = setting(None, "Monte Carlo samples an input, even (default: about 6144 in all)", ge=4)
+    samples: int | None = setting(
+        None, "Monte Carlo samples an input, even (default: about 6144 in all)", ge=4, le=MOST_DRAWS
+    )
     tolerance: float | None = setting(None, "absolute error of quadrature, in nats", gt=0)
-    extra_inputs: int | None = setting(None, "test inputs that join the training inputs in function space", ge=0)
+    extra_inputs: int | None = setting(
+        None, "test inputs that join the training inputs in function space", ge=0, le=MOST_INPUTS
+    )
     label_noise_variance: float = setting(0.0, "label model: noise on targets from the prior", ge=0)
     interpolation_tolerance: float | None = setting(None, "joint quantities: error allowed between nodes in time", gt=0)
     seed: int = setting(0, "fixes the Monte Carlo samples", "--sampling-seed", ge=0)

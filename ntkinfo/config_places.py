@@ -9,9 +9,11 @@ _KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _DOTTED = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
 _HEADER = re.compile(rf"\s*\[\[?\s*({_DOTTED})\s*\]")
 _ASSIGNMENT = re.compile(rf"\s*({_DOTTED})\s*=")
+_MANY_PARTS = re.compile(r"(?:[A-Za-z0-9_-]*\s*\.\s*){32}")
 _STRINGS = re.compile(r'"""|\'\'\'|"(?:[^"\\]|\\.)*"|\'[^\']*\'|#.*')
 
 Path = tuple[str, ...]
+MOST_NESTED = 32
 
 
 def key_lines(text: str) -> dict[Path, int]:
@@ -42,6 +44,22 @@ def key_lines(text: str) -> dict[Path, int]:
                 line = line[assignment.end() :]
         depth, quote = _carry_over(line, depth, quote)
     return lines
+
+
+def too_deep(text: str) -> int | None:
+    """Line of the first value or key that is nested deeper than any configuration; None where there is none.
+
+    Such a text takes a parser that follows it down minutes, gigabytes or the end of the stack.
+    """
+    depth, quote = 0, ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.count(".") > MOST_NESTED and _MANY_PARTS.search(_STRINGS.sub("", line)):
+            return number
+        opened = sum(line.count(c) for c in "[{")
+        if depth + opened > MOST_NESTED and _deepest(line, depth, quote) > MOST_NESTED:
+            return number
+        depth, quote = _carry_over(line, depth, quote)
+    return None
 
 
 def line_of(lines: dict[Path, int], path: Path) -> int | None:
@@ -86,6 +104,20 @@ def _carry_over(line: str, depth: int, quote: str) -> tuple[int, str]:
         line = line[found.end() :]
         if found[0] in ('"""', "'''"):
             quote = found[0]
+
+
+def _deepest(line: str, depth: int, quote: str) -> int:
+    """The most brackets that are open anywhere in a line."""
+    if quote:
+        end = _closing(line, quote)
+        if end is None:
+            return depth
+        line = line[end:]
+    deepest = depth
+    for character in _STRINGS.sub("", line):
+        depth += (character in "[{") - (character in "]}")
+        deepest = max(deepest, depth)
+    return deepest
 
 
 def _closing(line: str, quote: str) -> int | None:

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ntkinfo.config_places import key_lines, line_of, syntax_error
+from ntkinfo.config_places import MOST_NESTED, key_lines, line_of, syntax_error, too_deep
 
 
 def setting(default: Any, text: str, flag: str | None = None, **limits: Any) -> Any:
@@ -66,6 +66,10 @@ class ConfigError(ValueError):
 
 Configuration = TypeVar("Configuration", bound=Section)
 
+_SHOWN = 200  # characters of a value in a message
+_MOST_TEXT = 1_000_000  # characters of a file
+_LARGEST = 2**63 - 1  # whole number that every library takes
+
 # A section, a key in it (or "" for the section itself), and what is wrong.
 Finding = tuple[str, str, str]
 
@@ -110,6 +114,10 @@ def load_config(
         ConfigError: everything that is wrong, each with its file and line or its flag.
     """
     text = _read(path)
+    deep = too_deep(text)
+    if deep:
+        message = f"is nested more than {MOST_NESTED} deep; a configuration has sections and keys, and lists of values"
+        raise ConfigError([Problem(_file_line(path, deep), message)])
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -166,13 +174,17 @@ def _read(path: str | os.PathLike[str] | None) -> str:
     if path is None:
         return ""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        with Path(path).open(encoding="utf-8") as file:
+            text = file.read(_MOST_TEXT + 1)
     except FileNotFoundError:
         raise ConfigError([Problem(str(path), "there is no such configuration file")]) from None
     except UnicodeDecodeError as error:
         raise ConfigError([Problem(str(path), f"is not UTF-8 text ({error})")]) from None
     except OSError as error:
         raise ConfigError([Problem(str(path), f"cannot be read ({error.strerror})")]) from None
+    if len(text) > _MOST_TEXT:
+        raise ConfigError([Problem(str(path), f"has more than {_MOST_TEXT:,} characters: it is no configuration")])
+    return text
 
 
 def _override(raw: dict[str, Any], given: Mapping[str, Any], known: Mapping[str, Flag], places: _Places) -> None:
@@ -215,7 +227,7 @@ def _validate(model: type[Configuration], raw: Mapping[str, Any]) -> tuple[Confi
             wrong.append((section, "", f"unknown section [{section}]{_unknown(section, list(model.model_fields))}"))
         elif not isinstance(values, dict):
             wrong.append(
-                (section, "", f"{section} is {values!r}; it must be a section, [{section}] with keys under it")
+                (section, "", f"{section} is {_short(values)}; it must be a section, [{section}] with keys under it")
             )
         else:
             parts[section], more = _validate_section(_section(model, section), section, dict(values))
@@ -224,6 +236,11 @@ def _validate(model: type[Configuration], raw: Mapping[str, Any]) -> tuple[Confi
 
 
 def _validate_section(model: Any, section: str, values: dict[str, Any]) -> tuple[Section, list[Finding]]:
+    large = [key for key, value in values.items() if key in model.model_fields and _holds_a_large_number(value)]
+    if large:
+        found, wrong = _validate_section(model, section, {k: v for k, v in values.items() if k not in large})
+        text = f"holds a whole number beyond {_LARGEST:,}; take a smaller one"
+        return found, [*wrong, *((section, key, f"{key} {text}") for key in large)]
     try:
         return model(**values), []
     except ValidationError as error:
@@ -233,6 +250,12 @@ def _validate_section(model: Any, section: str, values: dict[str, Any]) -> tuple
             found.setdefault(key, _explain(model, section, key, values.get(key), detail))
         right = {key: value for key, value in values.items() if key not in found}
         return model(**right), [(section, key, text) for key, text in found.items()]
+
+
+def _holds_a_large_number(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(_holds_a_large_number(item) for item in value)
+    return isinstance(value, int) and abs(value) > _LARGEST
 
 
 _NEEDS = {
@@ -263,9 +286,14 @@ def _explain(model: type[Section], section: str, key: str, value: Any, detail: A
     need = _NEEDS.get(detail["type"])
     need = need.format(**detail.get("ctx", {})) if need else detail["msg"]
     entry = isinstance(value, list) and inner is not value
-    where = f"{key} holds {inner!r}; each entry" if entry else f"{key} is {value!r}; it"
+    where = f"{key} holds {_short(inner)}; each entry" if entry else f"{key} is {_short(value)}; it"
     near = suggestion(str(inner), _choices(model, key)) if detail["type"] == "literal_error" else ""
     return f"{where} must be {need}{near}"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"
 
 
 def _choices(model: type[Section], key: str) -> list[str]:

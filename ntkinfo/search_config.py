@@ -6,13 +6,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from ntkinfo.config import Format
+from ntkinfo.config import MOST_DRAWS, MOST_INPUTS, Format
 from ntkinfo.config_reading import Section, setting
 
 
 def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
+
+# Beyond these a search would not begin: refused by name before any work.
+_MOST_TRIALS, _MOST_WORKERS = 1_000_000, 10_000
 
 Names = Annotated[list[str], BeforeValidator(_as_list), Field(min_length=1)]
 # Values, or [low, high, "log"] or [low, high, "linear"].
@@ -42,14 +45,14 @@ class SpaceSection(Section):
     infinity: bool | None = setting(None, "training to the end as well (default: yes, unless time is a range)")
     seed: Whole = setting([0, 1], "seeds of split and noise; each is a repeat")
     kind: Literal["grid", "random", "sobol"] = setting("grid", "grid, random or sobol")
-    count: int | None = setting(None, "random, sobol: how many trials", ge=1)
+    count: int | None = setting(None, "random, sobol: how many trials", ge=1, le=_MOST_TRIALS)
     sampling_seed: int = setting(0, "random, sobol: fixes what is drawn", ge=0)
 
 
 class TrialsSection(Section):
     """What all the trials have in common."""
 
-    n_test: int = setting(512, "test inputs at most", ge=1)
+    n_test: int = setting(512, "test inputs at most", ge=1, le=MOST_INPUTS)
     step_share: float = setting(
         0.5, "gradient_descent, heavy_ball: step, in units of 1/(largest eigenvalue + ridge)", gt=0
     )
@@ -57,10 +60,10 @@ class TrialsSection(Section):
     quantities: Literal["none", "closed", "all"] = setting(
         "closed", "information quantities: none, closed (forms), all (I(Z;X), I(Z;Y) too: most of the time)"
     )
-    samples: int = setting(4, "of I(Z;X), I(Z;Y): draws an input, even", ge=4)
-    finite_width: int = setting(0, "width of trained networks beside the law; 0 for none", ge=0)
-    finite_members: int = setting(16, "how many of them", ge=2)
-    finite_steps: int = setting(4096, "most steps of gradient descent that they take", ge=1)
+    samples: int = setting(4, "of I(Z;X), I(Z;Y): draws an input, even", ge=4, le=MOST_DRAWS)
+    finite_width: int = setting(0, "width of trained networks beside the law; 0 for none", ge=0, le=MOST_DRAWS)
+    finite_members: int = setting(16, "how many of them", ge=2, le=MOST_DRAWS)
+    finite_steps: int = setting(4096, "most steps of gradient descent that they take", ge=1, le=MOST_DRAWS)
 
 
 class FilesSection(Section):
@@ -79,9 +82,11 @@ class FilesSection(Section):
 class SweepSection(Section):
     """Where trials are measured."""
 
-    workers: int | None = setting(None, "processes on this machine (default: one a core); 0 measures in this one", ge=0)
+    workers: int | None = setting(
+        None, "processes on this machine (default: one a core); 0 measures in this one", ge=0, le=_MOST_WORKERS
+    )
     scheduler: str | None = setting(None, "address of a dask scheduler, as tcp://10.0.0.1:8786")
-    slurm_jobs: int | None = setting(None, "jobs of one core to ask SLURM for", ge=1)
+    slurm_jobs: int | None = setting(None, "jobs of one core to ask SLURM for", ge=1, le=_MOST_WORKERS)
     slurm_memory: str = setting("4GB", "memory of each")
     slurm_walltime: str = setting("01:00:00", "time of each")
     slurm_queue: str | None = setting(None, "partition")
@@ -100,10 +105,10 @@ class RankingSection(Section):
     controls: list[str] | None = setting(
         None, "settings held fixed in the partial correlation (default: n, noise)", "--given"
     )
-    resamples: int = setting(200, "of the bootstrap", ge=20)
-    permutations: int = setting(199, "of the null laws", ge=19)
+    resamples: int = setting(200, "of the bootstrap", ge=20, le=MOST_DRAWS)
+    permutations: int = setting(199, "of the null laws", ge=19, le=MOST_DRAWS)
     pgdl_permutations: int = setting(
-        0, "of the PGDL score's null law, the dearest of all; 0 leaves the score out", ge=0
+        0, "of the PGDL score's null law, the dearest of all; 0 leaves the score out", ge=0, le=MOST_DRAWS
     )
     seed: int = setting(0, "fixes resamples and permutations", "--ranking-seed", ge=0)
 

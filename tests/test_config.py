@@ -215,3 +215,39 @@ x = 1
     assert line_of(lines, ("network", "table", "b")) == 18
     assert line_of(lines, ("absent",)) is None
     assert ("network", "depth") not in lines
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "message"),
+    [
+        ("[data]\nclasses = " + "[" * 5000 + "]" * 5000, "2", "nested more than 32 deep"),
+        ("[data]\nclasses = [\n" + "[\n" * 100 + "]\n" * 100 + "]", "34", "nested more than 32 deep"),
+        ("a" + ".a" * 20000 + " = 1\n", "1", "nested more than 32 deep"),
+        ("[" + "a . " * 5000 + "a]\n", "1", "nested more than 32 deep"),
+        ('"a"' + '."a"' * 5000 + " = 1\n", "1", "nested more than 32 deep"),
+        ("[times]\ncount = 9223372036854775808\n", "2", "count holds a whole number beyond"),
+        ("[times]\nstart = 1" + "0" * 400 + "\n", "2", "start holds a whole number beyond"),
+        ("[times]\ncount = 1000000000\n", "2", "count is 1000000000; it must be 100000 or less"),
+        ("[network]\ndepth = [1, 100000]\n", "2", "each entry must be 500 or less"),
+        ("[data]\nn_train = 1000000000000\n", "2", "it must be 1e+06 or less"),
+        ("[data]\nname = 3\nclasses = " + str(["x"] * 1000), "2", "must be text"),
+    ],
+)
+def test_huge_values_are_refused_by_name_and_at_once(tmp_path, text, place, message):
+    found = dict(problems(tmp_path, text))
+    assert message in found[place]
+    assert max(len(text) for text in found.values()) < 400
+
+
+def test_a_large_flag_and_a_file_that_is_no_configuration(tmp_path):
+    (flag,) = problems(tmp_path, "", {"--time-count": "1" + "0" * 400})
+    assert flag[0] == "--time-count"
+    assert "beyond 9,223,372,036,854,775,807" in flag[1]
+    (whole,) = problems(tmp_path, "# " + "x" * 1_000_000)
+    assert "has more than 1,000,000 characters" in whole[1]
+
+
+def test_dots_and_brackets_in_strings_and_comments_are_no_nesting(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('[data]\nname = "digits" # ' + "[" * 50 + "." * 50 + '\n[output]\nfolder = "' + "[a." * 40 + '"\n')
+    assert load_config(Config, path).output.folder == "[a." * 40

@@ -223,27 +223,27 @@ def _group(key: str, trials: tuple[Trial, ...], rates: Rates) -> Group:
     if first.family != "fully_connected":
         kernels = sum(entries * depth * _PIXELS**2 / 8 * rates.entry + 2.0 for depth in depths)
     shared = rates.loading + kernels + 2.5 * len(depths) * n**3 * rates.decomposition
-    times = {len(set(_times(trials, law))) for law in _laws(trials)}
+    times = max(len(found) for found in _times(trials).values())
     return Group(
         key=key,
         trials=trials,
         shared_seconds=shared,
         trial_seconds=_all_trials(trials, rates, n, m) / len(trials),
-        memory=_bytes(first, m, len(depths), max(times)),
+        memory=_bytes(first, m, len(depths), times),
     )
 
 
-def _laws(trials: Sequence[Trial]) -> set[tuple]:
-    return {(trial.depth, trial.ridge, trial.procedure) for trial in trials}
-
-
-def _times(trials: Sequence[Trial], law: tuple) -> list[float]:
-    return [trial.time for trial in trials if (trial.depth, trial.ridge, trial.procedure) == law]
+def _times(trials: Sequence[Trial]) -> dict[tuple, set[float]]:
+    """The times of each law."""
+    found: dict[tuple, set[float]] = {}
+    for trial in trials:
+        found.setdefault((trial.depth, trial.ridge, trial.procedure), set()).add(trial.time)
+    return found
 
 
 def _all_trials(trials: Sequence[Trial], rates: Rates, n: int, m: int) -> float:
     options, outputs = trials[0].options, _outputs(trials[0])
-    laws = len(_laws(trials)) * (rates.law + rates.law_entry * n * (n + m))
+    laws = len(_times(trials)) * (rates.law + rates.law_entry * n * (n + m))
     targets = len({(t.depth, t.ridge, t.procedure, t.noise) for t in trials})
     each = rates.trial + rates.trial_output * (n + m) * (outputs - 1) * (outputs > 2)
     if options.quantities == "all":

@@ -117,6 +117,8 @@ class Space:
             raise ValueError(f"kind is {self.kind!r} and needs a count of trials")
         else:
             checks.whole("count", self.count)
+            if self.count > MOST:
+                raise ValueError(f"count is {self.count:,}, and {MOST:,} trials are the most")
         for name, axis in self.axes.items():
             self._check_values(name, axis)
 
