@@ -18,6 +18,7 @@ from ntkinfo.data import registry
 from ntkinfo.data.input_files import existing_file
 from ntkinfo.information.curves import QUANTITIES, CurveSettings
 from ntkinfo.information.label_model import LabelModel
+from ntkinfo.information.quantities import current_name
 from ntkinfo.kernels.architectures import Convolutional, FullyConnected, Network, WideResidual
 from ntkinfo.training.discrete import GradientDescent, HeavyBall
 from ntkinfo.training.procedures import Converged, GradientFlow, Procedure, nngp_posterior, ntk_posterior
@@ -257,7 +258,7 @@ def _curve_findings(config: Config) -> Iterator[Finding]:
     except (ValueError, TypeError) as error:
         yield "curves", "samples", str(error)
     for name in config.curves.quantities or []:
-        unknown = _unknown("quantities", name, QUANTITIES)
+        unknown = _unknown("quantities", current_name(name), QUANTITIES)
         if unknown:
             yield "curves", "quantities", unknown
 

@@ -27,7 +27,7 @@ from tests.random_features import RandomFeatures
 CURVE_NAMES = {
     "training_loss": ("loss_mean", "train"),
     "training_error": ("error_mean", "train"),
-    "parameter_distance": ("parameter_distance", None),
+    "parameter_distance_squared": ("parameter_distance_squared", None),
     "path_length": ("path_length", None),
     "path_energy": ("path_energy", None),
     "information_parameters": ("information_parameters", None),

@@ -101,7 +101,7 @@ class ParameterInformation:
         cross: E[θ_0·(θ_t − θ_0)].
         half_distance: ½ E|θ_t − θ_0|².
         trace: E ∫₀ᵗ tr ∇²L(θ_s) ds.
-        distance: E|θ_t − θ_0|².
+        distance_squared: E|θ_t − θ_0|².
         plain: `value` as the bare average, without control variates.
         members: number of members.
         steps: number of steps that each took.
@@ -118,7 +118,7 @@ class ParameterInformation:
     cross: Estimate
     half_distance: Estimate
     trace: Estimate
-    distance: Estimate
+    distance_squared: Estimate
     plain: Estimate
     members: int
     steps: int
@@ -126,6 +126,11 @@ class ParameterInformation:
     rounding_error: Float[np.ndarray, " t"] | None
     control_scores: Float[np.ndarray, " k"]
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def distance(self) -> Estimate:
+        """The earlier name of `distance_squared`: the square, as it always was."""
+        return self.distance_squared
 
 
 class Interrupted(KeyboardInterrupt):
@@ -330,7 +335,7 @@ class _Result:
             times=self.times,
             value=_average(total, controls, method),
             **averages,
-            distance=replace(half, value=2 * half.value, standard_error=2 * half.standard_error),
+            distance_squared=replace(half, value=2 * half.value, standard_error=2 * half.standard_error),
             plain=plain,
             members=size,
             steps=len(self.job.steps.sizes),

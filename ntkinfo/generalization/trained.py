@@ -181,7 +181,7 @@ MEASURES = (
     ),
     _curve("training_loss", "L_t", "target²", "loss_mean", "train", "theory §7"),
     _curve("training_error", "L₀₁", "1", "error_mean", "train", "theory §7"),
-    _curve("parameter_distance", "|θ_t − θ_0|²", "1", "parameter_distance", None, "theory §6"),
+    _curve("parameter_distance_squared", "|θ_t − θ_0|²", "1", "parameter_distance_squared", None, "theory §6"),
     _curve("path_length", "∫|θ'|", "1", "path_length", None, "theory §6"),
     _curve("path_energy", "∫|θ'|²", "1/time", "path_energy", None, "theory §6"),
     _curve("information_parameters", "I(θ;D)", "nat", "information_parameters", None, "theory §5.1"),
@@ -225,7 +225,7 @@ MEASURES = (
 CURVES = (
     "loss_mean",
     "error_mean",
-    "parameter_distance",
+    "parameter_distance_squared",
     "path_length",
     "path_energy",
     "information_parameters",

@@ -33,7 +33,7 @@ def add_path(job: Job) -> None:
         "fisher_trace": result.fisher_trace,
         "speed_squared": result.speed_squared,
         "path_energy": result.energy,
-        "parameter_distance": result.distance,
+        "parameter_distance_squared": result.distance_squared,
     }
     for name, value in values.items():
         job.table.put_closed_form(name, value, errors[name])

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from ntkinfo.core.records import Estimate
+from ntkinfo.core.units import unit_attributes
 from ntkinfo.information.curve_methods import SUFFIX, MethodCodes
 from ntkinfo.information.provenance import TIME_UNITS
 from ntkinfo.information.quantities import QUANTITIES, SUFFIXES
@@ -69,7 +70,7 @@ class CurveTable:
                 variables[name + SUFFIX] = numbers
                 switches.update(dict.fromkeys(routes.notes(name, self._times, SPLITS)))
         coordinates = {
-            "time": ("time", self._times, {"long_name": "training time", "units": TIME_UNITS[self._unit]}),
+            "time": ("time", self._times, {"long_name": "training time", **TIME_UNITS[self._unit]}),
             "split": ("split", np.array(SPLITS)),
         }
         ordered = sorted(variables, key=lambda name: (list(QUANTITIES).index(base_name(name)), len(name)))
@@ -79,7 +80,7 @@ class CurveTable:
     def _variable(self, name: str, values: np.ndarray) -> xr.Variable:
         base = base_name(name)
         quantity, suffix = QUANTITIES[base], name.removeprefix(base)
-        attributes = {"long_name": quantity.long_name, "units": quantity.units, "meaning": quantity.meaning}
+        attributes = {"long_name": quantity.long_name, **unit_attributes(quantity.units), "meaning": quantity.meaning}
         if suffix:
             attributes["long_name"] = f"{quantity.long_name}: {SUFFIXES[suffix]}"
             attributes["meaning"] = SUFFIXES[suffix]

@@ -162,7 +162,7 @@ class NumericalErrors:
             "fisher_trace": self.unit * to_numpy(result.fisher_trace),
             "speed_squared": scale * self.growth.speed * unit**2 + rounding["speed_squared"],
             "path_energy": energy,
-            "parameter_distance": scale * self.growth.distance + rounding["distance"],
+            "parameter_distance_squared": scale * self.growth.distance + rounding["distance"],
             "path_length": 0.5 * relative * np.asarray(result.length.value),
         }
 

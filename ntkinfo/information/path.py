@@ -34,7 +34,7 @@ class Path:
             training inputs; constant along training at infinite width. Parameters have no unit, so neither has it.
         speed_squared: (T,), E|dθ/dt|².
         energy: (T,), ∫₀ᵗ E|dθ/ds|² ds.
-        distance: (T,), E|θ_t − θ_0|².
+        distance_squared: (T,), E|θ_t − θ_0|².
         length: (T,), ∫₀ᵗ (E|dθ/ds|²)^½ ds, with the error of the quadrature.
         notes: what the numbers leave out.
     """
@@ -42,9 +42,14 @@ class Path:
     fisher_trace: Float[Array, " t"]
     speed_squared: Float[Array, " t"]
     energy: Float[Array, " t"]
-    distance: Float[Array, " t"]
+    distance_squared: Float[Array, " t"]
     length: Estimate
     notes: tuple[str, ...]
+
+    @property
+    def distance(self) -> Float[Array, " t"]:
+        """The earlier name of `distance_squared`, (T,): the square, as it always was."""
+        return self.distance_squared
 
 
 def path(distribution: OutputDistribution) -> Path:

@@ -13,6 +13,7 @@ from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, float64, namespace, to_numpy
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.records import Estimate
+from ntkinfo.core.units import unit_attributes
 from ntkinfo.information.curve_table import SPLITS
 from ntkinfo.information.noiseless import resolution_of
 from ntkinfo.information.pointwise_output import PointwiseInformation, pointwise_output
@@ -109,7 +110,7 @@ def pointwise_information(
             found.append(pointwise_output(mean, variance, labels, **settings))
             moved.append(_movement_at(law, index))
     coordinates = {
-        "time": ("time", distribution.times[chosen], {"units": TIME_UNITS[distribution.procedure.loss]}),
+        "time": ("time", distribution.times[chosen], dict(TIME_UNITS[distribution.procedure.loss])),
         "input": ("input", np.arange(law.n_inputs), {"long_name": f"index of the {split} input"}),
     }
     variables = _carried(found) | _moved(moved)
@@ -189,6 +190,6 @@ def _moved(moved: list[Movement]) -> dict[str, xr.Variable]:
     variables = {}
     for key, (name, units, long_name, meaning) in _MOVED.items():
         values = np.concatenate([to_numpy(getattr(record, key)) for record in moved])
-        about = {"long_name": long_name, "units": units, "meaning": meaning}
+        about = {"long_name": long_name, **unit_attributes(units), "meaning": meaning}
         variables[name] = xr.Variable(("time", "input"), values, about)
     return variables

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from ntkinfo.core.units import unit_attributes
 from ntkinfo.core.versions import versions
 from ntkinfo.training.output_distribution import OutputDistribution
 
 TIME_UNITS = {
-    "sum": "1 (gradient flow on the loss summed over inputs and outputs)",
-    "mean": "1 (gradient flow on the loss averaged over inputs and outputs)",
+    "sum": unit_attributes("gradient flow on the loss summed over inputs and outputs"),
+    "mean": unit_attributes("gradient flow on the loss averaged over inputs and outputs"),
 }
+"""Attributes of the training time, by loss."""
 
 
 def provenance(distribution: OutputDistribution) -> dict[str, Any]:

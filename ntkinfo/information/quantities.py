@@ -69,7 +69,9 @@ QUANTITIES: Mapping[str, Quantity] = {
     "fisher_trace": Quantity("trace of the Fisher information", "1", "exact", _TIME, "path"),
     "speed_squared": Quantity("squared speed of the parameters", "1/time²", "exact", _TIME, "path"),
     "path_energy": Quantity("energy of the parameters' path", "1/time", "exact", _TIME, "path"),
-    "parameter_distance": Quantity("squared distance of the parameters from the start", "1", "exact", _TIME, "path"),
+    "parameter_distance_squared": Quantity(
+        "squared distance of the parameters from the start", "1", "exact", _TIME, "path"
+    ),
     "path_length": Quantity("length of the parameters' path", "1", "quadrature", _TIME, "path"),
 }
 """Name of each curve and what is known of it beforehand."""
@@ -85,6 +87,19 @@ SUFFIXES: Mapping[str, str] = {
     "_method": "route, where it changes over time or from split to split",
 }
 """Endings of the variables that go with a curve."""
+
+
+EARLIER_NAMES: Mapping[str, str] = {"parameter_distance": "parameter_distance_squared"}
+"""What curves were called in earlier versions, with the same values; still read in files and taken where asked for."""
+
+
+def current_name(name: str) -> str:
+    """Name of a curve, or of a variable that goes with one, as it is called now."""
+    for earlier, now in EARLIER_NAMES.items():
+        suffix = name.removeprefix(earlier)
+        if name.startswith(earlier) and (not suffix or suffix in SUFFIXES):
+            return now + suffix
+    return name
 
 
 def by_default() -> tuple[str, ...]:
@@ -104,7 +119,7 @@ def choose(quantities: Iterable[str] | None, labelled: bool, gradient_noise: boo
         impossible.add("information_parameters_linear")
     if quantities is None:
         return tuple(name for name in by_default() if name not in impossible)
-    chosen = tuple(dict.fromkeys(quantities))
+    chosen = tuple(dict.fromkeys(current_name(name) for name in quantities))
     if not chosen:
         raise ValueError("quantities is empty; name at least one, or leave it out for the default ones")
     for name in chosen:

@@ -298,7 +298,7 @@ def path_energy(place: Place) -> Estimate:
     return _traced(place, float(np.sum(tangent * spread.T)), 2 * float(np.trace(spread)), 1)
 
 
-def parameter_distance(place: Place) -> Estimate:
+def parameter_distance_squared(place: Place) -> Estimate:
     """Trace of Θ A W A."""
     now, tangent = place.snapshot.now, place.snapshot.route.tangent
     spread = now.filter @ _to_learn(place) @ now.filter
@@ -353,7 +353,7 @@ ROUTES: Mapping[str, Callable[[Place], Estimate]] = {
     "fisher_trace": fisher_trace,
     "speed_squared": speed_squared,
     "path_energy": path_energy,
-    "parameter_distance": parameter_distance,
+    "parameter_distance_squared": parameter_distance_squared,
     "path_length": length,
 }
 """The second route of every quantity in `quantities.QUANTITIES`."""

@@ -14,8 +14,10 @@ from ntkinfo.core.arrays import float64, to_numpy
 from ntkinfo.core.linear_algebra import NotDefiniteError
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, bar
+from ntkinfo.core.units import unit_attributes
 from ntkinfo.information.label_model import LabelModel
 from ntkinfo.information.provenance import TIME_UNITS, provenance
+from ntkinfo.information.quantities import current_name
 from ntkinfo.information.spectral_problem import Problem, Split
 from ntkinfo.information.spectral_terms import SPECTRAL_QUANTITIES
 from ntkinfo.training.output_distribution import OutputDistribution
@@ -51,7 +53,7 @@ def spectral_contributions(
         `meaning`. Summed over the directions, plus the variable `<name>_offset` over time where there is one, they are
         the totals of `path`, `linear_model`, `function_space` and `closed_form`:
 
-        - `fisher_trace`, `speed_squared`, `path_energy`, `parameter_distance`, `information_parameters_linear`,
+        - `fisher_trace`, `speed_squared`, `path_energy`, `parameter_distance_squared`, `information_parameters_linear`,
           `learnt_directions` (Σ h, h = 1 − r the share of a direction that training has learnt), and on the training
           inputs `train_bias_squared`, `train_variance`, `train_loss_mean`, `train_loss_gibbs`: sums as they stand, no
           contribution below 0.
@@ -94,7 +96,7 @@ def spectral_contributions(
                     raise
                 variables[name] = _undefined(distribution, name, grouping)
                 notes.append(f"{name} not computed: {error}")
-    coordinates = {"time": ("time", distribution.times, {"units": TIME_UNITS[distribution.procedure.loss]})}
+    coordinates = {"time": ("time", distribution.times, dict(TIME_UNITS[distribution.procedure.loss]))}
     coordinates |= _coordinates(problem, grouping)
     attributes = provenance(distribution) | {
         "label_model": label_model.description,
@@ -140,7 +142,7 @@ def _chosen(law: OutputDistribution, quantities: Iterable[str] | None) -> tuple[
         impossible["information_parameters"] = "with noise its log-determinant is no sum over directions"
     if quantities is None:
         return tuple(name for name, q in SPECTRAL_QUANTITIES.items() if q.by_default and name not in impossible)
-    chosen = tuple(dict.fromkeys(quantities))
+    chosen = tuple(dict.fromkeys(current_name(name) for name in quantities))
     if not chosen:
         raise ValueError("quantities is empty; name at least one, or leave it out for all of them")
     for name in chosen:
@@ -182,7 +184,7 @@ def _variables(problem: Problem, name: str, grouping: _Grouping) -> dict[str, xr
     rows = max(1, _TABLE_ELEMENTS // len(law.eigenvalues))
     runs = [law.internal_times[k : k + rows] for k in range(0, len(law.times), rows)]
     values = np.concatenate([grouping.sums(to_numpy(split.terms(run))) for run in runs])
-    about = {"long_name": quantity.long_name, "units": quantity.units, "meaning": split.meaning}
+    about = {"long_name": quantity.long_name, **unit_attributes(quantity.units), "meaning": split.meaning}
     variables = {name: xr.Variable(("time", grouping.dim), values, about)}
     if split.offset is not None:
         rest = np.concatenate([to_numpy(split.offset(run)) for run in runs])
@@ -193,7 +195,7 @@ def _variables(problem: Problem, name: str, grouping: _Grouping) -> dict[str, xr
 
 def _undefined(law: OutputDistribution, name: str, grouping: _Grouping) -> xr.Variable:
     quantity = SPECTRAL_QUANTITIES[name]
-    about = {"long_name": quantity.long_name, "units": quantity.units, "meaning": "not computed"}
+    about = {"long_name": quantity.long_name, **unit_attributes(quantity.units), "meaning": "not computed"}
     return xr.Variable(("time", grouping.dim), np.full((len(law.times), len(grouping.start)), np.nan), about)
 
 
@@ -201,14 +203,14 @@ def _coordinates(problem: Problem, grouping: _Grouping) -> dict[str, tuple]:
     """What is known of each direction or band."""
     dim, values = grouping.dim, to_numpy(problem.law.eigenvalues)[::-1]
     targets = grouping.sums(to_numpy(problem.target_squared)[None, :])[0]
-    about = {"long_name": "squared targets along the direction, summed over outputs", "units": "target²"}
+    about = {"long_name": "squared targets along the direction, summed over outputs", **unit_attributes("target²")}
     coordinates = {
         dim: (dim, np.arange(len(grouping.start)), {"long_name": f"{dim}, from the largest eigenvalue down"}),
         "target_squared": (dim, targets, about),
     }
     long_name = "eigenvalue of the tangent kernel on the training inputs"
     if grouping.edges is None:
-        return coordinates | {"eigenvalue": (dim, values.copy(), {"long_name": long_name, "units": "1/time"})}
+        return coordinates | {"eigenvalue": (dim, values.copy(), {"long_name": long_name, **unit_attributes("1/time")})}
     lower, upper = grouping.edges
     return coordinates | {
         "eigenvalue": (dim, np.sqrt(lower * upper), {"long_name": f"{long_name}, middle of the band"}),

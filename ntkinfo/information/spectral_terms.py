@@ -36,7 +36,7 @@ def _path_energy(problem: Problem) -> Split:
     return Split(lambda times: law.summed.energy(law.eigenvalues, times) * weights[None, :], OWN)
 
 
-def _parameter_distance(problem: Problem) -> Split:
+def _parameter_distance_squared(problem: Problem) -> Split:
     weights = problem.law.eigenvalues * to_learn(problem.law)
     return Split(lambda times: problem.filter(times) ** 2 * weights[None, :], OWN)
 
@@ -268,8 +268,8 @@ SPECTRAL_QUANTITIES: Mapping[str, SpectralQuantity] = {
     "fisher_trace": SpectralQuantity("trace of the Fisher information", "1", _fisher_trace),
     "speed_squared": SpectralQuantity("squared speed of the parameters", "1/time²", _speed_squared),
     "path_energy": SpectralQuantity("energy of the parameters' path", "1/time", _path_energy),
-    "parameter_distance": SpectralQuantity(
-        "squared distance of the parameters from the start", "1", _parameter_distance
+    "parameter_distance_squared": SpectralQuantity(
+        "squared distance of the parameters from the start", "1", _parameter_distance_squared
     ),
     "learnt_directions": SpectralQuantity("effective number of learnt directions", "1", _learnt_directions),
     "information_parameters": SpectralQuantity(

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from ntkinfo.core.arrays import to_numpy
+from ntkinfo.core.units import unit_attributes
 from ntkinfo.finite.comparison import Family
 from ntkinfo.finite.comparison_information import MemberInformation
 from ntkinfo.finite.comparison_members import SPLITS
@@ -19,7 +20,7 @@ from ntkinfo.finite.verdict import drift_notes, half_limit, scaling_sentences
 from ntkinfo.finite.width_scaling import WidthScaling, judge
 from ntkinfo.training.output_distribution import OutputDistribution
 
-_SCORE = {"units": "standard errors"}
+_SCORE = unit_attributes("standard errors")
 _CURVE_POINTS = 60
 
 
@@ -210,7 +211,7 @@ def _informations(results: Sequence[WidthResult]) -> dict[str, Part]:
         f"information_{key}": (
             dims,
             [[[_course(row.get((name, split)), key, results) for split in SPLITS] for name in names] for row in by_key],
-            {"long_name": meaning, "units": "standard errors" if key == "score" else "nat"},
+            {"long_name": meaning, **(_SCORE if key == "score" else {"units": "nat"})},
         )
         for key, meaning in text.items()
     }

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import xarray as xr
 
+from ntkinfo.core.units import unit_of
 from ntkinfo.information.certificate import Certificate
 from ntkinfo.report.certificate import certificate_table
 from ntkinfo.report.page_axes import linear_axis, log_axis, time_axis
@@ -112,7 +113,7 @@ def _time_text(time: float) -> str:
 
 
 def _legend_note(curves: xr.Dataset) -> Html:
-    unit_of_time = str(curves["time"].attrs.get("units", ""))
+    unit_of_time = unit_of(curves["time"].attrs)
     told = [f"Unit of training time: {unit_of_time}."] if unit_of_time else []
     told += ["Solid lines and filled marks: training inputs; dashed lines and hollow marks: test inputs."]
     told.append(

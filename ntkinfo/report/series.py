@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
+from ntkinfo.core.units import unit_of
+
 # Okabe and Ito's palette without its yellow, which is too pale for lines on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 
@@ -33,7 +35,7 @@ NAMES = {
     "fisher_trace": ("Fisher trace", "Fisher trace"),
     "speed_squared": ("speed²", "Speed² of the parameters"),
     "path_energy": ("energy", "Energy of the path"),
-    "parameter_distance": ("distance²", "Distance² from the start"),
+    "parameter_distance_squared": ("distance²", "Distance² from the start"),
     "path_length": ("length", "Length of the path"),
 }
 
@@ -74,7 +76,7 @@ PANELS = (
         True,
     ),
     Panel("Speed and Fisher trace", "rate", ("speed_squared", "fisher_trace"), True),
-    Panel("Path of the parameters", "size", ("path_energy", "parameter_distance", "path_length"), True),
+    Panel("Path of the parameters", "size", ("path_energy", "parameter_distance_squared", "path_length"), True),
 )
 
 # Others come close to these.
@@ -116,7 +118,7 @@ class Series:
             array = array.isel(depth=0) if self.depth is None else array.sel(depth=self.depth)
         if "time" not in array.dims:
             array = array.broadcast_like(self.curves["time"])
-        scale = np.log(2.0) if self.bits and array.attrs.get("units") == "nat" else 1.0
+        scale = np.log(2.0) if self.bits and unit_of(array.attrs) == "nat" else 1.0
         return np.asarray(array.values, dtype=float) / scale
 
     def interval(self, lower: str, upper: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -159,7 +161,7 @@ def series(curves: xr.Dataset, panel: Panel, bits: bool) -> Iterator[Series]:
 
 def unit(array: xr.DataArray, bits: bool) -> str:
     """The unit to show, empty for a pure number."""
-    stated = str(array.attrs.get("units", ""))
+    stated = unit_of(array.attrs)
     if stated in ("", "1"):
         return ""
     return "bit" if bits and stated == "nat" else stated

@@ -9,6 +9,8 @@ import xarray as xr
 from rich.console import Console
 from rich.table import Table
 
+from ntkinfo.core.units import unit_of
+
 _BESIDES = ("_lower", "_upper", "_standard_error", "_method")
 
 
@@ -63,7 +65,7 @@ def _rows(curves: xr.Dataset, chosen: np.ndarray, bits: bool) -> Iterator[list[s
         if name.endswith(_BESIDES) or (set(curves[name].dims) - {"time", "split"}):
             continue
         array = curves[name]
-        unit = str(array.attrs.get("units", ""))
+        unit = unit_of(array.attrs)
         in_bits = bits and unit == "nat"
         scale = np.log(2.0) if in_bits else 1.0
         error = curves.get(f"{name}_standard_error")

@@ -93,7 +93,7 @@ def _parameters(law: OutputDistribution) -> Values:
     """Path of the parameters and I(θ;D); NaN in function space where the prior is singular."""
     found = path(law)
     values = {
-        "parameter_distance": found.distance,
+        "parameter_distance_squared": found.distance_squared,
         "path_length": found.length.value,
         "path_energy": found.energy,
         "information_parameters": _where_definite(lambda: function_space(law).value, len(law.times)),

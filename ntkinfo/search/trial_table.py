@@ -6,11 +6,13 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ntkinfo.core import checks
 from ntkinfo.generalization.evaluation import KERNELS
 from ntkinfo.generalization.measure import Measure
 from ntkinfo.generalization.registry import MEASURES
+from ntkinfo.information.quantities import current_name
 from ntkinfo.search.environments import TrialTable
 from ntkinfo.search.trial_description import AXES
 
@@ -55,6 +57,7 @@ def trial_table(rows: pa.Table, gap: str = "error_gap_mean", measures: Iterable[
             has no errors).
     """
     checks.choice("gap", gap, GAPS)
+    rows = _under_current_names(rows)
     if _ERROR in rows.column_names:
         rows = rows.filter(rows[_ERROR].is_null())
     if gap in rows.column_names and gap.startswith("finite_"):
@@ -63,7 +66,7 @@ def trial_table(rows: pa.Table, gap: str = "error_gap_mean", measures: Iterable[
     if rows.num_rows == 0 or gap not in rows.column_names:
         raise ValueError(f"the records hold {rows.num_rows} trials without an error, and none with the column {gap!r}")
     known = measure_columns()
-    wanted = tuple(known) if measures is None else tuple(measures)
+    wanted = tuple(known) if measures is None else tuple(map(current_name, measures))
     for name in wanted:
         checks.choice("measure", name, known)
     values, data = _numbers(rows, gap), np.array(rows["data"].to_pylist(), dtype=str)
@@ -100,6 +103,20 @@ def baselines(names: Iterable[str]) -> tuple[str, ...]:
     """Those of the names that know hyperparameters alone."""
     known = measure_columns()
     return tuple(name for name in names if name in known and known[name].needs == ("hyperparameters",))
+
+
+def _under_current_names(rows: pa.Table) -> pa.Table:
+    """Columns of earlier versions under their names of today, also where both are there."""
+    for name in rows.column_names:
+        if (now := current_name(name)) == name:
+            continue
+        column = rows[name]
+        rows = rows.drop_columns([name])
+        if now in rows.column_names:
+            column = pc.coalesce(rows[now].cast(pa.float64()), column.cast(pa.float64()))
+            rows = rows.drop_columns([now])
+        rows = rows.append_column(now, column)
+    return rows
 
 
 def _numbers(rows: pa.Table, name: str) -> np.ndarray:

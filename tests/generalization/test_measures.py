@@ -85,7 +85,7 @@ def test_real_curves_reach_the_measures():
     for index, time in enumerate(times):
         step = model.jacobian[:12].T @ model.flow(time)
         moved = step @ np.concatenate([model.y[:12], -model.start[:12]], axis=1)
-        np.testing.assert_allclose(found["parameter_distance"][index], np.sum(moved**2), rtol=1e-9)
+        np.testing.assert_allclose(found["parameter_distance_squared"][index], np.sum(moved**2), rtol=1e-9)
     wanted = ni.linear_model(ni.output_distribution(model.blocks, data, ni.GradientFlow(), times)).value
     np.testing.assert_allclose(found["information_parameters_linear"], wanted, rtol=1e-12)
     assert set(CURVES) - set(ni.curves_of(ni.output_distribution(model.blocks, data, ni.GradientFlow(), times))) == {

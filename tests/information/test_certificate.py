@@ -263,7 +263,7 @@ def test_stated_errors_hold_against_fifty_digits_and_are_small():
     data = Dataset(model.x[:5], model.y[:5], model.x[5:], model.y[5:])
     times = np.array([1e-3, 0.1, 3.0, 1e3, 1e5])
     names = ["loss_mean", "variance", "information_training_set", "information_training_set_labels", "path_energy"]
-    names += ["parameter_distance", "speed_squared"]
+    names += ["parameter_distance_squared", "speed_squared"]
     curves = curves_of(output_distribution(blocks, data, GradientFlow(), times), quantities=names, progress=silent)
     worst = 0.0
     for index, time in enumerate(times):
@@ -313,5 +313,5 @@ def exact(theta, k, y, time):
         energy = of(lambda v: -mpmath.expm1(-2 * v * time) / 2)
         result["path_energy", ""] = trace(energy * learn)
         result["speed_squared", ""] = trace(theta[:n, :n] * decay * learn)
-        result["parameter_distance", ""] = trace(a * theta[:n, :n] * a * learn)
+        result["parameter_distance_squared", ""] = trace(a * theta[:n, :n] * a * learn)
         return result

@@ -31,7 +31,7 @@ SUMS = [
     "fisher_trace",
     "speed_squared",
     "path_energy",
-    "parameter_distance",
+    "parameter_distance_squared",
     "learnt_directions",
     "information_parameters_linear",
     "information_labels",
@@ -58,7 +58,7 @@ def totals(law):
         "fisher_trace": geometry.fisher_trace,
         "speed_squared": geometry.speed_squared,
         "path_energy": geometry.energy,
-        "parameter_distance": geometry.distance,
+        "parameter_distance_squared": geometry.distance,
     }
     if law.summed.temperature == 0:
         found["information_parameters_linear"] = linear_model(law).value
@@ -151,7 +151,7 @@ def dense_values(law, model):
         "train_variance": variance(train),
         "test_bias_squared": bias(test),
         "test_variance": variance(test),
-        "parameter_distance": distance,
+        "parameter_distance_squared": distance,
         "test_loss_gibbs": lambda a: 0.5 * (bias(test)(a) + variance(test)(a)),
     }
 
@@ -170,7 +170,9 @@ def test_every_direction_against_dense_algebra(ridge):
 def test_directions_of_the_parameters_of_a_linear_model():
     """f = Jθ: along Jᵀu/√λ every parameter direction is a Gaussian of its own."""
     law, model = law_of(GradientFlow(), TIMES[:4], shared=True)
-    result = contributions(law, ["information_parameters_linear", "parameter_distance", "information_parameters"])
+    result = contributions(
+        law, ["information_parameters_linear", "parameter_distance_squared", "information_parameters"]
+    )
     jacobian = model.jacobian[: model.n]
     directions = (jacobian.T @ law.spectrum.eigenvectors / np.sqrt(law.eigenvalues)[None, :])[:, ::-1]
     for index, time in enumerate(law.times):
@@ -181,7 +183,9 @@ def test_directions_of_the_parameters_of_a_linear_model():
         squared = np.sum(mean**2, axis=1)
         entropy = 0.5 * (squared + model.outputs * (variance - 1 - np.log(variance)))
         np.testing.assert_allclose(result.information_parameters_linear[index], entropy, rtol=1e-7, atol=1e-12)
-        np.testing.assert_allclose(result.parameter_distance[index], squared + model.outputs * moved, atol=1e-12)
+        np.testing.assert_allclose(
+            result.parameter_distance_squared[index], squared + model.outputs * moved, atol=1e-12
+        )
     # K = Θ: the training outputs carry all of it, direction by direction.
     np.testing.assert_allclose(result.information_parameters, result.information_parameters_linear, rtol=1e-9)
 
@@ -285,7 +289,7 @@ def test_sums_as_they_stand_have_no_part_below_zero(seed, ridge, noise, kind, pr
         assert float(result[name].min()) >= -1e-14 * float(result[name].max()), name
         assert bool(np.isfinite(result[name]).all()), name
     if kind == "flow":
-        for name in ("learnt_directions", "parameter_distance", "path_energy", "information_labels"):
+        for name in ("learnt_directions", "parameter_distance_squared", "path_energy", "information_labels"):
             assert float(result[name].diff("time").min()) >= -1e-12, name
     if ridge == 0:
         assert float(result.learnt_directions.max()) <= 1 + 1e-9 or kind == "momentum"

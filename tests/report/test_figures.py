@@ -49,7 +49,7 @@ def curves(depth=1, times=TIMES):
         data[name] = ("time", depth * times, {"units": "nat"})
     data["fisher_trace"] = ((), 2500.0 * depth, {"units": "1 / time"})
     data["speed_squared"] = ("time", 1e3 * fall, {"units": "1 / time"})
-    for name in ("path_energy", "parameter_distance", "path_length"):
+    for name in ("path_energy", "parameter_distance_squared", "path_length"):
         data[name] = ("time", 400 * (1.01 - fall), {"units": "1"})
     return xr.Dataset(data, coords={"time": times, "split": SPLIT})
 

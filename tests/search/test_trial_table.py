@@ -83,3 +83,20 @@ def test_what_cannot_be_ranked():
     reached = records(finite_error_gap_mean=[0.1, 0.2, float("nan"), None, 0.3, 0.1, 0.2, 0.4])
     assert len(trial_table(reached, "finite_error_gap_mean").gap) == 6
     assert len(GAPS) == 16
+
+
+def test_records_of_earlier_versions_come_under_their_names_of_today():
+    old = [1.0, 2.0, 3.0, 4.0, None, None, None, None]
+    new = [None, None, None, None, 5.0, 6.0, 7.0, 8.0]
+    table = trial_table(
+        records(parameter_distance=old, parameter_distance_squared=new), measures=["parameter_distance"]
+    )
+    np.testing.assert_array_equal(table.measures["parameter_distance_squared"], np.arange(1.0, 9.0))
+    alone = trial_table(records(parameter_distance=[0.5 * k for k in range(8)]))
+    np.testing.assert_array_equal(alone.measures["parameter_distance_squared"], 0.5 * np.arange(8))
+
+
+def test_equal_gaps_of_counted_errors_are_ties():
+    gap = [0.3 - 0.1, 0.2, 0.5 - 0.3, 0.6 - 0.4] * 2
+    assert len(set(gap)) > 1
+    assert len(set(trial_table(records(error_gap_mean=gap)).gap)) == 1
