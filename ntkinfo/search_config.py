@@ -60,7 +60,7 @@ class TrialsSection(Section):
     quantities: Literal["none", "closed", "all"] = setting(
         "closed", "information quantities: none, closed (forms), all (I(Z;X), I(Z;Y) too: most of the time)"
     )
-    samples: int = setting(4, "of I(Z;X), I(Z;Y): draws an input, even", ge=4, le=MOST_DRAWS)
+    samples: int = setting(16, "of I(Z;X), I(Z;Y): draws an input, even", ge=4, le=MOST_DRAWS)
     finite_width: int = setting(0, "width of trained networks beside the law; 0 for none", ge=0, le=MOST_DRAWS)
     finite_members: int = setting(16, "how many of them", ge=2, le=MOST_DRAWS)
     finite_steps: int = setting(4096, "most steps of gradient descent that they take", ge=1, le=MOST_DRAWS)

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
+from ntkinfo.search.grouping import dense_ranks, group_numbers, pairs_within, to_digits
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class TrialTable:
             are repeats: leave out the seed. Only exactly equal numbers count as equal.
         data_set: name of each trial's data set, (M,).
         test_size: number of test inputs behind each gap, (M,); None where the gap has no sampling error that matters.
+        errors: name to standard errors (M,) of measures that were drawn; the others are exact.
 
     Raises:
         ValueError: no trials, columns of other lengths, NaN, a gap that is infinite.
@@ -39,6 +41,7 @@ class TrialTable:
     hyperparameters: Mapping[str, np.ndarray]
     data_set: np.ndarray
     test_size: np.ndarray | None = None
+    errors: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
         gap = np.asarray(self.gap, dtype=np.float64)
@@ -47,7 +50,7 @@ class TrialTable:
         checks.finite("gap", gap)
         object.__setattr__(self, "gap", gap)
         object.__setattr__(self, "data_set", _column("data_set", self.data_set, len(gap)).astype(str))
-        for key in ("measures", "hyperparameters"):
+        for key in ("measures", "hyperparameters", "errors"):
             columns = getattr(self, key)
             object.__setattr__(self, key, {n: _column(f"{key}[{n!r}]", v, len(gap)) for n, v in columns.items()})
         object.__setattr__(self, "measures", {n: v.astype(np.float64) for n, v in self.measures.items()})
@@ -126,7 +129,8 @@ class TrialTable:
 
     def select(self, rows: Array) -> TrialTable:
         """The trials at these rows, or where a mask holds."""
-        columns = {key: {n: v[rows] for n, v in getattr(self, key).items()} for key in ("measures", "hyperparameters")}
+        kinds = ("measures", "hyperparameters", "errors")
+        columns = {key: {n: v[rows] for n, v in getattr(self, key).items()} for key in kinds}
         sizes = None if self.test_size is None else self.test_size[rows]
         return TrialTable(gap=self.gap[rows], data_set=self.data_set[rows], test_size=sizes, **columns)
 
@@ -165,6 +169,40 @@ class TrialTable:
             raise ValueError("no trial has all its measures; lower `most` or leave measures out")
         return self.with_measures(kept).select(whole), tuple(notes)
 
+    def without_noise(self, most: float = 0.5) -> tuple[TrialTable, tuple[str, ...]]:
+        """Leave out measures whose errors of drawing make up more than a share `most` of their variance.
+
+        The variance is that within data sets, where measures are compared. An order of values that chance makes says
+        nothing about the measure.
+
+        Returns:
+            The table and notes on what was left out.
+        """
+        checks.probability("most", most)
+        notes, kept = [], dict(self.measures)
+        for name in self.measures:
+            share = self._noise(name)
+            if share > most:
+                del kept[name]
+                notes.append(
+                    f"{name}: left out, {share:.0%} of its variance is the error of its draws; take more samples"
+                )
+        return self.with_measures(kept), tuple(notes)
+
+    def _noise(self, name: str) -> float:
+        """Share of a measure's variance within data sets that its standard errors explain; 0 where it has none."""
+        if name not in self.errors:
+            return 0.0
+        values, error = self.measures[name], self.errors[name]
+        known = np.isfinite(values) & np.isfinite(error)
+        spread = noise = 0.0
+        for rows in self.parts:
+            rows = rows[known[rows]]
+            if len(rows):
+                spread += len(rows) * float(np.var(values[rows]))
+                noise += float(np.sum(error[rows] ** 2))
+        return min(1.0, noise / spread) if spread > 0 else 0.0
+
     def averaged(self) -> TrialTable:
         """One trial for each combination: mean gap and measures over repeats.
 
@@ -174,12 +212,12 @@ class TrialTable:
         _, first, counts = np.unique(combination, return_index=True, return_counts=True)
 
         def mean(values: np.ndarray) -> np.ndarray:
-            return _to_digits(np.bincount(combination, weights=values[order]) / counts)
+            return to_digits(np.bincount(combination, weights=values[order]) / counts)
 
         table = self.select(order[first])
         measures = {name: mean(values) for name, values in self.measures.items()}
         sizes = None if self.test_size is None else mean(self.test_size)
-        return replace(table, measures=measures, gap=mean(self.gap), test_size=sizes)
+        return replace(table, measures=measures, gap=mean(self.gap), test_size=sizes, errors={})
 
 
 @dataclass(frozen=True)
@@ -232,7 +270,7 @@ def _neighbours(trials: TrialTable) -> list[tuple[np.ndarray, ...]]:
     found, begin = [], 0
     for index, code in enumerate(trials.codes):
         others = group_numbers(*np.delete(trials.codes, index, axis=0), sets)
-        first, second = _pairs_within(others)
+        first, second = pairs_within(others)
         differ = code[first] != code[second]
         first, second = first[differ], second[differ]
         swap = code[first] > code[second]
@@ -324,38 +362,6 @@ def pair_weights(
         np.maximum(0.0, 1 - 2 * np.exp(-trials.test_size[i] * difference**2 / 2)) for i in (pairs.first, pairs.second)
     ]
     return np.maximum(0.0, sure[0] * sure[1] - 0.5)
-
-
-def _to_digits(values: Float[np.ndarray, " m"], digits: int = 13) -> Float[np.ndarray, " m"]:
-    """Rounded to so many significant digits; what is not finite stays as it is."""
-    return np.array([float(f"{value:.{digits - 1}e}") for value in values])
-
-
-def dense_ranks(values: Float[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:
-    """Ranks from 0; equal values share one, and the next value has the next."""
-    return np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int32)
-
-
-def group_numbers(*columns: Int[np.ndarray, " m"]) -> Int[np.ndarray, " m"]:
-    """A whole number from 0 for every different row of the columns."""
-    number = np.zeros_like(columns[0])
-    for column in columns:
-        number = np.unique(number * (int(column.max(initial=0)) + 1) + column, return_inverse=True)[1].reshape(-1)
-    return number
-
-
-def _pairs_within(groups: Int[np.ndarray, " m"]) -> tuple[np.ndarray, np.ndarray]:
-    """All pairs of rows that share a group; groups of equal size are done together."""
-    order = np.argsort(groups, kind="stable")
-    counts = np.bincount(groups)
-    starts = np.cumsum(counts) - counts
-    first, second = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
-    for size in np.unique(counts[counts > 1]):
-        rows = order[starts[counts == size][:, None] + np.arange(size)]
-        i, j = np.triu_indices(size, 1)
-        first.append(rows[:, i].reshape(-1))
-        second.append(rows[:, j].reshape(-1))
-    return np.concatenate(first), np.concatenate(second)
 
 
 def _column(name: str, values: Array, length: int) -> np.ndarray:

@@ -28,6 +28,7 @@ class RankSettings:
             direction is then learned on the data sets that are not held out.
         baselines: names of measures that are hyperparameters and nothing more.
         most_missing: measures that are NaN in a larger share of the trials are left out.
+        most_noise: so are those with a larger share of variance from the errors of their draws (`TrialTable.errors`).
     """
 
     scores: AllSettings = field(default_factory=AllSettings)
@@ -35,9 +36,11 @@ class RankSettings:
     directions: Mapping[str, int] = field(default_factory=dict)
     baselines: tuple[str, ...] = ()
     most_missing: float = 0.05
+    most_noise: float = 0.5
 
     def __post_init__(self):
         checks.probability("most_missing", self.most_missing)
+        checks.probability("most_noise", self.most_noise)
         for name, sign in self.directions.items():
             if sign not in (-1, 0, 1):
                 raise ValueError(f"directions[{name!r}] is {sign!r}; it must be 1, -1 or 0")
@@ -115,6 +118,10 @@ def rank(trials: TrialTable, settings: RankSettings | None = None, progress: Tra
     settings, trials = settings or RankSettings(), trials.ordered()
     _check(trials, settings)
     table, notes = trials.without_missing(settings.most_missing)
+    table, drowned = table.without_noise(settings.most_noise)
+    if not table.names:
+        raise ValueError(f"there are no measures to rank: {'; '.join(drowned)}")
+    notes = (*notes, *drowned)
     choosing = table.of([name for name in table.data_sets if name not in settings.held_out])
     direction, learned = _directions(choosing, settings)
     table = _oriented(table, direction)

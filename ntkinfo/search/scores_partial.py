@@ -10,7 +10,8 @@ from scipy.stats import rankdata
 
 from ntkinfo.core import checks
 from ntkinfo.core.threads import map_threads
-from ntkinfo.search.environments import TrialTable, group_numbers
+from ntkinfo.search.environments import TrialTable
+from ntkinfo.search.grouping import group_numbers
 from ntkinfo.search.scores import Score, ScoreSettings
 from ntkinfo.search.scores_significance import fisher_interval, node_weights, permutation_p_values, permuted_rows
 

@@ -9,7 +9,8 @@ from jaxtyping import Int
 
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.threads import map_threads
-from ntkinfo.search.environments import TrialTable, group_numbers
+from ntkinfo.search.environments import TrialTable
+from ntkinfo.search.grouping import group_numbers
 from ntkinfo.search.scores import Score, ScoreSettings
 from ntkinfo.search.scores_significance import permutation_p_values, permuted_rows
 from ntkinfo.search.scores_tables import Strata

@@ -63,7 +63,7 @@ class TrialOptions:
     step_share: float = 0.5
     momentum: float = 0.9
     quantities: str = "closed"
-    samples: int = 4
+    samples: int = 16
     files: tuple[tuple[str, Any], ...] = ()
     digests: tuple[str, ...] = ()
     finite_width: int = 0

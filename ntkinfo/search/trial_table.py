@@ -6,7 +6,6 @@ from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ntkinfo.core import checks
 from ntkinfo.generalization.evaluation import KERNELS
@@ -26,6 +25,7 @@ GAPS = tuple(
 """What a ranking may be about: gaps test − train and what is found on the test inputs alone, of the law or of trained
 networks (`finite_`)."""
 
+_ERRORS = "_standard_error"
 _ERROR = "error"  # column of the records that says what went wrong
 
 
@@ -82,6 +82,7 @@ def trial_table(rows: pa.Table, gap: str = "error_gap_mean", measures: Iterable[
         hyperparameters=_hyperparameters(rows),
         data_set=data,
         test_size=_numbers(rows, "n_test") if "error" in gap else None,
+        errors={name: _numbers(rows, name + _ERRORS) for name in kept if name + _ERRORS in rows.column_names},
     )
 
 
@@ -113,7 +114,8 @@ def _under_current_names(rows: pa.Table) -> pa.Table:
         column = rows[name]
         rows = rows.drop_columns([name])
         if now in rows.column_names:
-            column = pc.coalesce(rows[now].cast(pa.float64()), column.cast(pa.float64()))
+            both = zip(rows[now].to_pylist(), column.to_pylist(), strict=True)
+            column = pa.array([old if new is None else new for new, old in both], pa.float64())
             rows = rows.drop_columns([now])
         rows = rows.append_column(now, column)
     return rows

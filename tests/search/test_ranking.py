@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -18,6 +20,10 @@ QUICK = AllSettings(
     conditional=ConditionalSettings(groups=5),
     given=("h0",),
     pgdl_permutations=19,
+)
+
+QUICK_ONE = AllSettings(
+    score=ScoreSettings(resamples=40, permutations=39), conditional=ConditionalSettings(groups=5), pgdl_permutations=0
 )
 
 
@@ -230,3 +236,23 @@ def test_environments_name_the_rows_that_were_given():
     assert np.all(shuffled.data_set[pairs.first] == shuffled.data_set[pairs.second])
     for k, values in enumerate(shuffled.hyperparameters.values()):
         np.testing.assert_array_equal(values[pairs.first] != values[pairs.second], pairs.varied == k)
+
+
+def test_measures_that_are_mostly_the_errors_of_their_draws_are_left_out():
+    trials = counted_trials((40, 45))
+    random = np.random.default_rng(5)
+    error = np.full(len(trials.gap), 0.02)
+    drawn = {name: trials.gap + 0.02 * random.normal(size=len(error)) for name in ("drawn", "exact")}
+    trials = replace(trials, measures={**drawn, "gap": trials.gap}, errors={"drawn": error / 10})
+    spread = np.mean([np.var(drawn["drawn"][rows]) for rows in trials.parts])
+    kept, notes = trials.without_noise()
+    assert kept.names == trials.names
+    assert notes == ()
+    noisy = replace(trials, errors={"drawn": np.full(len(error), np.sqrt(0.8 * spread))})
+    found = rank(noisy, RankSettings(QUICK_ONE), silent)
+    assert set(found.measures) == {"exact", "gap"}
+    assert any("drawn: left out, 80% of its variance is the error of its draws" in note for note in found.notes)
+    # Errors go with their rows.
+    assert noisy.select(np.array([3, 1])).errors["drawn"].shape == (2,)
+    with pytest.raises(ValueError, match="no measures to rank: drawn: left out"):
+        rank(noisy.with_measures({"drawn": drawn["drawn"]}), RankSettings(QUICK_ONE), silent)

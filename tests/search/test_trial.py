@@ -343,3 +343,20 @@ def test_images():
         progress=silent,
     )
     assert row["trace_ntk"] == pytest.approx(float(np.trace(found.train.ntk)), rel=1e-12)
+
+
+def test_drawn_informations_of_few_inputs_are_informations():
+    """With the draws of the default and eight inputs: in their range and near those of many draws."""
+    few = TrialOptions(n_test=40, quantities="all")
+    many = replace(few, samples=1024)
+    for time in (0.05, math.inf):
+        one, other = (
+            measure_trials([Trial(data="wine", n=8, depth=1, time=time, seed=0, ridge=0.01, options=options)])
+            for options in (few, many)
+        )
+        row, exact = next(iter(one)).row, next(iter(other)).row
+        for name in ("information_input_train", "information_input_test", "information_target_train"):
+            error = row[f"{name}_standard_error"]
+            assert 0 <= row[name] <= math.log(8 if name.endswith("train") else 40) + 4 * error, name
+            assert abs(row[name] - exact[name]) < 4 * error + 1e-9, name
+            assert error < 0.1

@@ -100,3 +100,10 @@ def test_equal_gaps_of_counted_errors_are_ties():
     gap = [0.3 - 0.1, 0.2, 0.5 - 0.3, 0.6 - 0.4] * 2
     assert len(set(gap)) > 1
     assert len(set(trial_table(records(error_gap_mean=gap)).gap)) == 1
+
+
+def test_drawn_measures_come_with_their_errors():
+    table = trial_table(
+        records(information_input_train=list(range(8)), information_input_train_standard_error=[0.5] * 8)
+    )
+    np.testing.assert_array_equal(table.errors["information_input_train"], np.full(8, 0.5))
