@@ -141,7 +141,9 @@ if TYPE_CHECKING:
     from ntkinfo.kernels.convolutional import WideResidual as WideResidual
     from ntkinfo.kernels.neural_tangents_compat import stax as stax
     from ntkinfo.kernels.prior import network_prior as network_prior
+    from ntkinfo.kernels.records import CrossBlocks as CrossBlocks
     from ntkinfo.kernels.records import KernelBlocks as KernelBlocks
+    from ntkinfo.kernels.records import SquareBlocks as SquareBlocks
     from ntkinfo.report.bottleneck_figure import bottleneck_figure as bottleneck_figure
     from ntkinfo.report.comparison_figure import comparison_figure as comparison_figure
     from ntkinfo.report.figures import curves_figure as curves_figure
@@ -261,7 +263,7 @@ _HOMES = {
     "ntkinfo.kernels.blocks": ("kernel_blocks",),
     "ntkinfo.kernels.convolutional": ("Convolutional", "WideResidual"),
     "ntkinfo.kernels.prior": ("network_prior",),
-    "ntkinfo.kernels.records": ("KernelBlocks",),
+    "ntkinfo.kernels.records": ("CrossBlocks", "KernelBlocks", "SquareBlocks"),
     "ntkinfo.report.bottleneck_figure": ("bottleneck_figure",),
     "ntkinfo.report.comparison_figure": ("comparison_figure",),
     "ntkinfo.report.figures": ("curves_figure", "plane_figure"),

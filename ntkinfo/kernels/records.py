@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
+from ntkinfo.kernels.given import check_given
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,12 @@ class KernelBlocks:
             over all pairs of these blocks, for the NNGP and the NTK alike. 0 takes the arrays as exact. Stated errors
             of what is computed from the blocks carry it on.
 
+    Blocks without a fingerprint are taken to be given directly and are checked: shapes that fit, no NaN or infinity, a
+    symmetric training kernel. Those in single precision, or whose two triangles differ by that rounding (up to 1e-6 of
+    the diagonal), are converted, with a note and a kernel_error to match.
+
     Raises:
-        ValueError: a kernel_error that is negative or not finite.
+        ValueError: a kernel_error that is negative or not finite; given arrays that are no kernels.
     """
 
     train: SquareBlocks
@@ -69,3 +74,9 @@ class KernelBlocks:
 
     def __post_init__(self):
         checks.non_negative("kernel_error", self.kernel_error)
+        if not self.fingerprint:
+            found = check_given(self)
+            for key in ("train", "test"):
+                object.__setattr__(self, key, found[key])
+            object.__setattr__(self, "kernel_error", found["error"])
+            object.__setattr__(self, "notes", (*self.notes, *(n for n in found["notes"] if n not in self.notes)))

@@ -236,10 +236,12 @@ def test_bad_input_is_refused_with_advice():
         GradientFlow(prior="nnpg")
     with pytest.raises(ValueError, match="below 1"):
         HeavyBall(step_size=0.1, momentum=1.0)
-    wrong = KernelBlocks(SquareBlocks(blocks.train.nngp[:3, :3], blocks.train.ntk[:3, :3]), blocks.test)
+    three = CrossBlocks(*(k[:, :3] if k.ndim == 2 else k for k in vars(blocks.test).values()))
+    wrong = KernelBlocks(SquareBlocks(blocks.train.nngp[:3, :3], blocks.train.ntk[:3, :3]), three)
     with pytest.raises(ValueError, match=r"\(12, 12\)"):
         output_distribution(wrong, data, GradientFlow(), TIMES)
-    bad = KernelBlocks(SquareBlocks(blocks.train.nngp, -blocks.train.ntk), blocks.test)
+    larger = blocks.train.ntk + 2 * blocks.train.ntk.max() * (1 - np.eye(12))
+    bad = KernelBlocks(SquareBlocks(blocks.train.nngp, larger), blocks.test)
     with pytest.raises(ValueError, match="positive semidefinite"):
         output_distribution(bad, data, GradientFlow(), TIMES)
     with pytest.raises(ValueError, match="time is -1"):
