@@ -238,9 +238,9 @@ def _validate(model: type[Configuration], raw: Mapping[str, Any]) -> tuple[Confi
 def _validate_section(model: Any, section: str, values: dict[str, Any]) -> tuple[Section, list[Finding]]:
     large = [key for key, value in values.items() if key in model.model_fields and _holds_a_large_number(value)]
     if large:
-        found, wrong = _validate_section(model, section, {k: v for k, v in values.items() if k not in large})
+        rest, wrong = _validate_section(model, section, {k: v for k, v in values.items() if k not in large})
         text = f"holds a whole number beyond {_LARGEST:,}; take a smaller one"
-        return found, [*wrong, *((section, key, f"{key} {text}") for key in large)]
+        return rest, [*wrong, *((section, key, f"{key} {text}") for key in large)]
     try:
         return model(**values), []
     except ValidationError as error:

@@ -109,7 +109,7 @@ def cluster(config: SearchConfig) -> ClusterSettings:
             queue=given.slurm_queue,
             account=given.slurm_account,
         )
-    return ClusterSettings(workers=given.workers, scheduler=given.scheduler, slurm=slurm)
+    return ClusterSettings(workers=given.workers, scheduler=given.scheduler, slurm=slurm, insecure=given.insecure)
 
 
 def workers(config: SearchConfig) -> int:

@@ -85,7 +85,10 @@ class SweepSection(Section):
     workers: int | None = setting(
         None, "processes on this machine (default: one a core); 0 measures in this one", ge=0, le=_MOST_WORKERS
     )
-    scheduler: str | None = setting(None, "address of a dask scheduler, as tcp://10.0.0.1:8786")
+    scheduler: str | None = setting(None, "address of a dask scheduler with certificates, as tls://10.0.0.1:8786")
+    insecure: bool = setting(
+        False, "scheduler, slurm: without certificates; whoever reaches the scheduler then runs code as you"
+    )
     slurm_jobs: int | None = setting(None, "jobs of one core to ask SLURM for", ge=1, le=_MOST_WORKERS)
     slurm_memory: str = setting("4GB", "memory of each")
     slurm_walltime: str = setting("01:00:00", "time of each")

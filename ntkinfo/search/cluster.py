@@ -1,4 +1,4 @@
-"""The workers of a sweep by dask: started on this machine, found at a scheduler's address, or asked of SLURM.
+"""The workers of a sweep by dask: found at a scheduler's address, or asked of SLURM.
 
 The only module that imports dask; it is imported when a sweep starts. Every batch is sent to a worker by name, so that
 trials of one kernel stay together, and a batch whose worker is gone goes nowhere else by itself: `sweep` decides.
@@ -7,37 +7,27 @@ trials of one kernel stay together, and a batch whose worker is gone goes nowher
 from __future__ import annotations
 
 import logging
-import multiprocessing
-import os
 import queue
-import signal
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
-from dask import config
-from dask.utils import parse_bytes
-from distributed import Client, Future, KilledWorker, LocalCluster, Worker, WorkerPlugin
+from distributed import Client, Future, KilledWorker
 
-from ntkinfo.search.cluster_settings import NO_JOBQUEUE, ClusterSettings, SlurmSettings, cores
+from ntkinfo.search.cluster_settings import NO_CERTIFICATES, NO_JOBQUEUE, ClusterSettings, SlurmSettings
+from ntkinfo.search.local_pool import THREADS
 from ntkinfo.search.workers import Answer, LostWorker, run_batch
 
+SUBMITTED = r"Submitted batch job (?P<job_id>\d+)"
 _LOOPBACK = "127.0.0.1"
 _FRESH = 1.0  # seconds for which the list of workers is not asked for again
 _PATIENCE = 30.0  # seconds for a scheduler, or for a result that is said to be there
 _FETCH = 2.0  # seconds for a result before it is asked whether its worker is still there
-# One thread a worker: the workers are as many as the cores. Variables that the user has set win.
-_THREADS = {
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "NPROC": "1",  # what XLA takes for the number of cores
-    "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false",
-}
 
 
 class Pool:
@@ -137,15 +127,6 @@ class Pool:
         )
 
 
-class _IgnoreInterrupts(WorkerPlugin):
-    """Ctrl-C reaches every process of a terminal; the driver alone decides what it means."""
-
-    name = "ntkinfo-ignore-interrupts"
-
-    def setup(self, worker: Worker) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 @contextmanager
 def connected(settings: ClusterSettings, folder: Path) -> Iterator[Pool]:
     """The workers that the settings describe, for the length of a block.
@@ -157,7 +138,6 @@ def connected(settings: ClusterSettings, folder: Path) -> Iterator[Pool]:
     Raises:
         ConnectionError: no scheduler at the address.
         ModuleNotFoundError: SLURM without dask-jobqueue.
-        RuntimeError: called while a process started by it imports the program that called it.
     """
     with ExitStack() as stack:
         stack.enter_context(_quiet())
@@ -165,14 +145,10 @@ def connected(settings: ClusterSettings, folder: Path) -> Iterator[Pool]:
             yield Pool(
                 stack.enter_context(_client(settings.scheduler)), f"the scheduler {settings.scheduler}", False, False
             )
-        elif settings.slurm is not None:
-            cluster = stack.enter_context(_slurm(settings.slurm, folder / "jobs"))
-            yield Pool(stack.enter_context(_client(cluster)), "the scheduler of the SLURM jobs", False, True)
         else:
-            cluster = stack.enter_context(_local(settings))
-            client = stack.enter_context(_client(cluster))
-            client.register_plugin(_IgnoreInterrupts())
-            yield Pool(client, "the cluster of this machine", True, True)
+            assert settings.slurm is not None
+            cluster = stack.enter_context(_slurm(settings.slurm, folder / "jobs", settings.insecure))
+            yield Pool(stack.enter_context(_client(cluster)), "the scheduler of the SLURM jobs", False, True)
 
 
 @contextmanager
@@ -191,65 +167,26 @@ def _client(place: Any) -> Iterator[Client]:
 
 
 @contextmanager
-def _local(settings: ClusterSettings) -> Iterator[LocalCluster]:
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        raise RuntimeError(
-            "a sweep starts processes that import the program again: call it under `if __name__ == '__main__':`"
-        )
-    before = dict(os.environ)
-    chosen = {
-        "distributed.nanny.pre-spawn-environ": {"MALLOC_TRIM_THRESHOLD_": "65536", **_THREADS, **settings.environment},
-        "distributed.worker.profile.enabled": False,
-        "distributed.admin.system-monitor.gil.enabled": False,
-        "distributed.scheduler.worker-ttl": None,
-        # A worker that was killed comes back, however long that takes on a busy machine.
-        "distributed.deploy.lost-worker-timeout": "1 day",
-        "distributed.worker.memory.target": False,
-        "distributed.worker.memory.spill": False,
-        "distributed.worker.memory.pause": False,
-    }
-    workers = settings.workers or cores()
-    with config.set(chosen):
-        cluster = LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            host=_LOOPBACK,
-            dashboard_address=cast(str, None),  # none; the annotation is narrower than the meaning
-            silence_logs=logging.CRITICAL,
-            memory_limit="auto" if settings.memory_limit == "auto" else parse_bytes(settings.memory_limit),
-            scheduler_kwargs={"allowed_failures": 0, "dashboard": False, "dashboard_address": f"{_LOOPBACK}:0"},
-        )
-        try:
-            yield cluster
-        finally:
-            _end(cluster)
-            cluster.close(timeout=10)
-            # dask leaves the workers' variables behind in this process.
-            for name in {*os.environ, *before}:
-                if name in before:
-                    os.environ[name] = before[name]
-                else:
-                    del os.environ[name]
-
-
-def _end(cluster: LocalCluster) -> None:
-    """End the processes of a cluster at once: they hold nothing that is wanted, and a trial may take long."""
-    for nanny in cluster.workers.values():
-        nanny.auto_restart = False
-        process = getattr(nanny, "process", None)
-        if process is not None and process.pid:
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGKILL)
-
-
-@contextmanager
-def _slurm(settings: SlurmSettings, logs: Path) -> Iterator[Any]:
+def _slurm(settings: SlurmSettings, logs: Path, insecure: bool) -> Iterator[Any]:
     try:
         from dask_jobqueue import SLURMCluster  # pyright: ignore[reportMissingImports] - an extra
+        from dask_jobqueue.slurm import SLURMJob  # pyright: ignore[reportMissingImports]
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(NO_JOBQUEUE) from error
+
+    class Job(SLURMJob):
+        """A job whose number is read off the line that sbatch prints it on, whatever a banner says before."""
+
+        job_id_regexp = SUBMITTED
+
+    # A certificate made for this search alone, which the jobs read from the folder of their logs.
+    secured: dict[str, Any] = {} if insecure else {"protocol": "tls://", "shared_temp_directory": str(logs)}
+    if not insecure and find_spec("cryptography") is None:
+        raise ModuleNotFoundError(NO_CERTIFICATES)
+    logs.mkdir(mode=0o700, parents=True, exist_ok=True)
     cluster = SLURMCluster(
+        job_cls=Job,
+        **secured,
         cores=settings.cores,
         processes=1,
         memory=settings.memory,
@@ -258,7 +195,7 @@ def _slurm(settings: SlurmSettings, logs: Path) -> Iterator[Any]:
         account=settings.account,
         interface=settings.interface,
         job_extra_directives=list(settings.directives),
-        job_script_prologue=[*(f"export {name}={value}" for name, value in _THREADS.items()), *settings.prologue],
+        job_script_prologue=[*(f"export {name}={value}" for name, value in THREADS.items()), *settings.prologue],
         scheduler_options={"dashboard": False, "dashboard_address": f"{_LOOPBACK}:0", "allowed_failures": 0},
         worker_extra_args=["--no-dashboard"],
         log_directory=str(logs),

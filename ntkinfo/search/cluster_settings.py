@@ -12,6 +12,12 @@ from ntkinfo.core import checks
 # dask's own refusal of an address leaves a client behind that keeps the process from ending.
 _ADDRESS = re.compile(r"((tcp|tls|ucx|ucxx|ws|wss)://)?[^/\s]+:\d{1,5}")
 
+_SIZE = re.compile(r"(\d+(?:\.\d*)?(?:[eE]\d+)?)\s*(?:([kKmMgGtT])([iI])?)?[bB]?")
+
+NO_CERTIFICATES = (
+    "certificates for the jobs of SLURM need the package cryptography (`pip install cryptography` brings it); without "
+    "them, say insecure (--insecure) where the network is yours alone"
+)
 NO_JOBQUEUE = "SLURM needs the package dask-jobqueue (the extra ntkinfo[slurm]); `pip install dask-jobqueue` brings it"
 
 
@@ -58,9 +64,11 @@ class ClusterSettings:
         memory_limit: of each process on this machine, as "8GB": one that exceeds it is ended, and its trials count as
             having killed it. "auto" takes an equal share of what there is.
         environment: variables set for workers on this machine; those that are set here already win.
+        insecure: talk to a scheduler, or let the jobs of SLURM talk, without TLS: whoever reaches it then runs code as
+            its owner.
 
     Raises:
-        ValueError: more than one place, or an address that is none.
+        ValueError: more than one place, an address that is none, a scheduler without TLS unless `insecure`.
     """
 
     workers: int | None = None
@@ -68,15 +76,36 @@ class ClusterSettings:
     slurm: SlurmSettings | None = None
     memory_limit: str = "auto"
     environment: Mapping[str, str] = field(default_factory=dict)
+    insecure: bool = False
 
     def __post_init__(self):
         if self.workers is not None:
             checks.whole("workers", self.workers, least=0)
         if self.scheduler is not None and not _ADDRESS.fullmatch(self.scheduler):
             raise ValueError(f"scheduler is {self.scheduler!r}, which is no address; it is like tcp://host:8786")
+        if self.memory_limit != "auto":
+            bytes_of(self.memory_limit)
         given = [name for name in ("workers", "scheduler", "slurm") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} are given; trials are measured in one place")
+        if self.scheduler is not None and not self.insecure and not self.scheduler.startswith(("tls://", "wss://")):
+            raise ValueError(
+                f"scheduler is {self.scheduler!r}, where whoever reaches it can run code as you; start it with "
+                "certificates and give tls://host:8786, or say insecure (--insecure) where the network is yours alone"
+            )
+
+
+def bytes_of(text: str) -> float:
+    """Bytes of a size as it is written: "8GB", "512 MiB", "1e9".
+
+    Raises:
+        ValueError: it is no size.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if not found or float(found[1]) <= 0:
+        raise ValueError(f"memory_limit is {text!r}, which is no size; it is like 8GB, or auto")
+    power = "KMGT".find(found[2].upper()) + 1 if found[2] else 0
+    return float(found[1]) * (1024.0 if found[3] else 1000.0) ** power
 
 
 def cores() -> int:

@@ -231,6 +231,10 @@ def _rows(
 
 
 def _connected(cluster: ClusterSettings, folder: Path) -> AbstractContextManager[PoolLike]:
+    if cluster.scheduler is None and cluster.slurm is None:
+        from ntkinfo.search.local_pool import local_pool
+
+        return local_pool(cluster)
     from ntkinfo.search.cluster import connected
 
     return connected(cluster, folder)

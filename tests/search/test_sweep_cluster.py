@@ -55,7 +55,7 @@ def scheduler(tmp_path):
 
 @pytest.mark.slow
 def test_separately_started_scheduler_and_workers(scheduler, tmp_path):
-    cluster = ClusterSettings(scheduler=scheduler)
+    cluster = ClusterSettings(scheduler=scheduler, insecure=True)
     first = toys.groups(60, of=30, seconds=0.02, deed={7: "fail"})
     assert sweep(first, toys.measure, tmp_path / "records", cluster, progress=silent).measured == 60
     whole = toys.groups(200, of=50, seconds=0.02, deed={7: "fail", 120: "kill"})
@@ -83,12 +83,13 @@ def test_an_address_without_a_scheduler_and_a_scheduler_that_goes_away(scheduler
             toys.groups(500, seconds=0.02),
             toys.measure,
             tmp_path / "records",
-            ClusterSettings(scheduler=scheduler),
+            ClusterSettings(scheduler=scheduler, insecure=True),
             progress=ending,
         )
     assert 10 <= read_records(tmp_path / "records").table.num_rows < 500
     with pytest.raises(ConnectionError, match="no dask scheduler answers"):
-        sweep(toys.groups(3), toys.measure, tmp_path / "other", ClusterSettings(scheduler=scheduler), progress=silent)
+        cluster = ClusterSettings(scheduler=scheduler, insecure=True)
+        sweep(toys.groups(3), toys.measure, tmp_path / "other", cluster, progress=silent)
 
 
 def _end_of(address):
