@@ -172,20 +172,59 @@ class Factored:
         return float(len(diagonal) * np.finfo(np.float64).eps * (diagonal.max() / diagonal.min()) ** 2)
 
 
-def gaussian_relative_entropy(mean: Float[Array, "n c"], covariance: Factored, start: Factored) -> Array | float:
-    """KL(N(mean, covariance) ‖ N(0, start)) in nats, summed over the c columns of the mean."""
+def gaussian_relative_entropy(
+    mean: Float[Array, "n c"], covariance: Factored, start: Factored, change: Float[Array, "n n"] | None = None
+) -> Array | float:
+    """KL(N(mean, covariance) ‖ N(0, start)) in nats, summed over the c columns of the mean.
+
+    Args:
+        mean: one column an output.
+        covariance: its factor.
+        start: that of the covariance before.
+        change: the first less the second covariance, where it is known without cancellation: small differences then
+            keep their digits.
+    """
     xp = namespace(mean)
-    shrunk, moved = solve_lower(start.lower, covariance.lower), solve_lower(start.lower, mean)
+    moved = solve_lower(start.lower, mean)
+    if change is not None:
+        shift = relative_change(start.lower, change)
+        if float(xp.sum(shift**2)) < _SMALL_CHANGE**2:
+            spread = xp.sum(_excess(xp.linalg.eigvalsh(shift)))
+            return 0.5 * (mean.shape[1] * spread + xp.sum(moved**2))
+    shrunk = solve_lower(start.lower, covariance.lower)
     logs = start.log_determinant - covariance.log_determinant
     return 0.5 * (mean.shape[1] * (xp.sum(shrunk**2) - mean.shape[0] + logs) + xp.sum(moved**2))
 
 
 def log_determinant_one_plus(half: Float[Array, "n k"]) -> Array | float:
     """Log det(I + HHᵀ), on the smaller side: no digits are lost however small H is."""
-    xp = namespace(half)
-    gram = half @ half.T if half.shape[0] <= half.shape[1] else half.T @ half
+    return log_determinant_one_plus_gram(half @ half.T if half.shape[0] <= half.shape[1] else half.T @ half)
+
+
+def log_determinant_one_plus_gram(gram: Float[Array, "n n"]) -> Array | float:
+    """Log det(I + G) of a symmetric positive semidefinite G, relative to its size however small that is."""
+    xp = namespace(gram)
+    if float(xp.trace(gram)) < _SMALL_CHANGE:
+        return xp.sum(xp.log1p(xp.maximum(xp.linalg.eigvalsh(gram), 0.0)))
     # The identity bounds every eigenvalue from below: the factor exists.
     return Factored(cholesky(xp.eye(gram.shape[0], dtype=gram.dtype) + gram)).log_determinant
+
+
+def relative_change(lower: Float[Array, "n n"], matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
+    """L⁻¹ M L⁻ᵀ of a symmetric M, exactly symmetric."""
+    half = solve_lower(lower, matrix)
+    return symmetric_part(solve_lower(lower, half.T))
+
+
+def _excess(values: Float[Array, " n"]) -> Float[Array, " n"]:
+    """E − log(1 + e), above −1, without cancellation for small e."""
+    xp = namespace(values)
+    small = xp.abs(values) < 0.1
+    e = xp.where(small, values, 0.0)
+    series = 0.0 * e
+    for power in range(16, 1, -1):
+        series = e * series + (-1) ** power / power
+    return xp.where(small, e**2 * series, values - xp.log1p(xp.where(small, 0.0, values)))
 
 
 def _strips(size: int) -> list[slice]:
@@ -203,6 +242,8 @@ def _mirrored(lower: np.ndarray) -> np.ndarray:
     return lower
 
 
+# Up to this size of a change, sums over its eigenvalues keep digits that a log-determinant loses.
+_SMALL_CHANGE = 0.5
 # Below this size one product beats its halves.
 _SMALL = 192
 _NOT_DEFINITE = (

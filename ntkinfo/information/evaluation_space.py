@@ -66,6 +66,30 @@ class EvaluationSpace:
         g = self.law.summed.filter(self.values, time)[0]
         return xp.concatenate([xp.diag(self.values * g), self.tangent.T * g[None, :]])
 
+    def change(self, time: Float[Array, " 1"]) -> Float[Array, "d d"]:
+        """Covariance at one time of the summed loss less that before training, without cancellation where it is small.
+
+        With h = λ g: −hB − Bh + hBh on the training inputs, and alike on the others.
+        """
+        xp = namespace(self.values)
+        g = self.law.summed.filter(self.values, time)[0]
+        moved = xp.concatenate([xp.diag(self.values * g), self.tangent.T * g[None, :]])
+        between = moved @ xp.concatenate([self.prior, self.cross], 1)
+        total = moved @ (self.prior + self.law.summed.target_noise_variance * xp.eye(len(g))) @ moved.T
+        total = total - between - between.T
+        return symmetric_part(total if self.law.summed.temperature == 0 else total + self._gradient_noise(time))
+
+    def _gradient_noise(self, time: Float[Array, " 1"]) -> Float[Array, "d d"]:
+        xp, summed = namespace(self.values), self.law.summed
+        along = summed.temperature * summed.injected_variance(self.values, time)[0]
+        across = summed.temperature * summed.injected_variance(0 * self.values[:1], time)[0, 0]
+        null = self.values <= 0
+        weight = xp.where(null, 0.0, (across - along) / xp.where(null, 1.0, self.values))
+        train = xp.diag(xp.where(null, 0.0, self.values * along))
+        between = along[:, None] * self.tangent
+        among = across * self.square_tangent - self.tangent.T @ (weight[:, None] * self.tangent)
+        return _assemble(train, between, among)
+
     def covariance(self, time: Float[Array, " 1"]) -> Float[Array, "d d"]:
         """Covariance at one time of the summed loss."""
         xp, summed = namespace(self.values), self.law.summed
@@ -77,15 +101,8 @@ class EvaluationSpace:
         between = r[:, None] * (self.cross - image) + noise * (h[:, None] * scaled)
         mixed = scaled.T @ self.cross
         among = self.square_prior - mixed - mixed.T + scaled.T @ image + noise * (scaled.T @ scaled)
-        if summed.temperature > 0:
-            along = summed.temperature * summed.injected_variance(self.values, time)[0]
-            across = summed.temperature * summed.injected_variance(0 * self.values[:1], time)[0, 0]
-            null = self.values <= 0
-            weight = xp.where(null, 0.0, (across - along) / xp.where(null, 1.0, self.values))
-            train = train + xp.diag(xp.where(null, 0.0, self.values * along))
-            between = between + along[:, None] * self.tangent
-            among = among + across * self.square_tangent - self.tangent.T @ (weight[:, None] * self.tangent)
-        return _assemble(train, between, among)
+        total = _assemble(train, between, among)
+        return total if summed.temperature == 0 else total + self._gradient_noise(time)
 
 
 def evaluation_space(law: OutputDistribution, extra: ExtraInputs | None) -> EvaluationSpace:

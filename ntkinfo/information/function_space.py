@@ -37,6 +37,7 @@ from ntkinfo.information.time_interpolation import Interpolated, distinct_times,
 from ntkinfo.training.output_distribution import OutputDistribution
 
 _TABLE_ELEMENTS = 500_000
+_LOG_SMALL = -2.0  # log |q| up to which the whole information is computed at once
 
 
 def information_labels_function_space(
@@ -128,6 +129,10 @@ class _Affine:
             log, sign = log[order], sign[order]
             shape, labels, lower = _lower_form(self.shape[:, order]), self.labels[order], False
         size = 0.5 * xp.logaddexp(0.0, 2 * log)
+        if float(xp.max(log)) < _LOG_SMALL:
+            # The whole of it without cancellation, less what is exact at every time.
+            half = (shape * (xp.exp(log) * sign)[None, :]) @ labels
+            return float(log_determinant_one_plus(half) - 2 * xp.sum(size))
         half = shape * xp.exp(xp.minimum(log[None, :] - size[:, None], 0.0)) * sign[None, :]
         half = lower_product(half, labels) if lower else half @ labels
         gram = lower_gram(half) if lower else half @ half.T
@@ -156,7 +161,11 @@ def _noise_free(affine: _Affine, tolerance: float, limit: int | None, progress: 
     part = _interpolate(evaluate, law, tolerance, limit, progress, "I(f(X); Y) on the training inputs")
     growth = over_modes(lambda t: 0.5 * xp.logaddexp(0.0, 2 * affine.log_ratio(t)[0]), law)
     value = outputs * growth + xp.asarray(part.value[:, 0])
-    error = part.error[:, 0] + affine.rounding * np.abs(part.value[:, 0])
+    # A change of the matrices by a share moves each logarithm by that share at most, and small values in proportion.
+    finite = np.where(np.isfinite(np.asarray(value)), np.abs(np.asarray(value)), 0.0)
+    whole = np.minimum(finite, outputs * len(affine.values)) + np.abs(part.value[:, 0])
+    summed = 4 * np.finfo(np.float64).eps * np.where(np.isfinite(np.asarray(growth)), outputs * np.asarray(growth), 0.0)
+    error = part.error[:, 0] + affine.rounding * whole + summed
     return Estimate(value, xp.asarray(error), "exact", f"semidefinite form, {part.method}")
 
 
@@ -202,7 +211,8 @@ def relative_entropy_noisy(space: EvaluationSpace, tolerance: float, limit: int 
     def evaluate(time: float) -> np.ndarray:
         internal = xp.asarray([time * law.time_unit])
         now = Factored(cholesky(space.covariance(internal), f"the covariance at time {time:g}"))
-        return np.array([float(gaussian_relative_entropy(space.map(internal) @ targets, now, start))])
+        mean, change = space.map(internal) @ targets, space.change(internal)
+        return np.array([float(gaussian_relative_entropy(mean, now, start, change))])
 
     part = _interpolate(evaluate, law, tolerance, limit, progress, "relative entropy in function space")
     return _estimate(part, 0, start.rounding, "lower bound", f"Cholesky, {part.method}", xp)

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from ntkinfo.core.arrays import Array, float64, namespace
+from ntkinfo.core.arrays import Array, float64, namespace, to_numpy
 from ntkinfo.core.linear_algebra import (
     Factored,
     NotDefiniteError,
     cholesky,
     gaussian_relative_entropy,
+    log_determinant_one_plus_gram,
+    relative_change,
     solve_lower,
 )
 from ntkinfo.core.progress import Track, silent
@@ -27,6 +29,8 @@ from ntkinfo.training.output_law import OutputLaw
 
 # Relative error by rounding from which a factor says nothing.
 _MOST_ROUNDING = 1e-2
+_EPSILON = float(np.finfo(np.float64).eps)
+_SMALL = 1e-2  # relative change of the variances up to which errors are relative to the change
 
 
 @dataclass(frozen=True)
@@ -97,26 +101,25 @@ def _held_out(
         teacher = None if model is None else model.teacher(distribution)
         start = Factored(cholesky(law.moments(0.0).initial, "the initial covariance"))
 
-        rounding: dict[float, float] = {}
+        bounds: dict[float, tuple[float, float]] = {}
 
         def evaluate(time: float) -> np.ndarray:
             moments = law.moments(time)
-            now = _resolved(moments.covariance, f"the covariance at time {time:g}")
-            rounding[time] = max(now.rounding, start.rounding)
+            now = _resolved(moments, start, f"the covariance at time {time:g}")
             mean = moments.coefficients.T @ distribution.targets
-            bound = float(gaussian_relative_entropy(mean, now, start))
-            if model is None:
-                return np.array([bound])
-            return np.array([bound, 0.5 * law.n_outputs * _gain(now, _signal(moments, model, teacher))])
+            bound = float(gaussian_relative_entropy(mean, now, start, moments.change))
+            gain = 0.0 if model is None else 0.5 * law.n_outputs * _gain(now, _signal(moments, model, teacher))
+            bounds[time] = _lost((law, time), moments, (now, start), (bound, gain))
+            return np.array([bound, gain] if model is not None else [bound])
 
         times, smooth = distinct_times(distribution)
         label = f"joint information of {law.n_inputs} outputs"
         part = over_time(
             evaluate, times, smooth=smooth, tolerance=tolerance, limit=limit, progress=progress, label=label
         )
-        nodes = np.array(sorted(rounding))
-        lost = np.interp(times, nodes, [rounding[time] for time in nodes])
-        error = part.error + lost[:, None] * np.abs(part.value)
+        nodes = np.array(sorted(bounds))
+        lost = np.stack([np.interp(times, nodes, [bounds[t][k] for t in nodes]) for k in range(part.value.shape[1])], 1)
+        error = part.error + lost
         columns = [
             Estimate(xp.asarray(part.value[:, k]), xp.asarray(error[:, k]), "exact", f"Cholesky, {part.method}")
             for k in range(part.value.shape[1])
@@ -124,15 +127,58 @@ def _held_out(
     return JointInformation(columns[1] if model is not None else None, columns[0])
 
 
-def _resolved(covariance: Float[Array, "p p"], name: str) -> Factored:
+def _resolved(moments: Moments, start: Factored, name: str) -> Factored:
     """Cholesky factor of a covariance that has digits left: a singular one may pass by the sign of its rounding."""
-    factor = Factored(cholesky(covariance, name))
-    if factor.rounding > _MOST_ROUNDING:
+    factor = Factored(cholesky(moments.covariance, name))
+    # What is left is a difference: its rounding is that of the covariance before.
+    least = float(namespace(factor.lower).min(namespace(factor.lower).diagonal(factor.lower))) ** 2
+    if max(factor.rounding, len(moments.initial) * _EPSILON * float(moments.initial.max()) / least) > _MOST_ROUNDING:
         raise NotDefiniteError(
             f"{name} is not positive definite to rounding: inputs repeat, or repeat training inputs, or nearly so; "
             "leave them out, take earlier times, or add noise to the targets"
         )
     return factor
+
+
+def _lost(
+    place: tuple[HeldOutLaw, float], moments: Moments, factors: tuple[Factored, Factored], values: tuple[float, float]
+) -> tuple[float, float]:
+    """Bounds on what errors of kernels, decomposition and rounding do to both values at one time, to first order.
+
+    An error of Q with |δQ_ij| ≤ (δ_i δ_j)^½ moves log det Q by at most (Σ (δ_i (Q⁻¹)_ii)^½)².
+    """
+    (law, time), (now, start), (bound, gain) = place, factors, values
+    distribution, outputs, p = law.distribution, law.n_outputs, law.n_inputs
+    summed, eigenvalues = distribution.summed, to_numpy(distribution.eigenvalues)
+    before, left = (np.diagonal(to_numpy(m)) for m in (moments.initial, moments.covariance))
+    n, kernel = len(eigenvalues), distribution.blocks.kernel_error
+    shift = n**0.5 * _EPSILON * eigenvalues[-1] + kernel * float(np.sum(eigenvalues))
+    g = to_numpy(
+        summed.filter(
+            distribution.eigenvalues, namespace(law.initial_variance).asarray([time * distribution.time_unit])
+        )
+    )[0]
+    spread = to_numpy(distribution.prior_variance) + summed.target_noise_variance
+    reach = np.sqrt(np.sum(to_numpy(moments.coefficients) ** 2, axis=0))
+    unit = (n + p) * _EPSILON + 2 * kernel
+    moved = unit * (before + reach**2 * float(np.sum(spread)))
+    moved = moved + 4 * shift * reach * np.sqrt(np.maximum(left, 0.0)) * float(np.sqrt(g**2 @ spread))
+    late, early = (_strength(factor, size) for factor, size in ((now, moved), (start, unit * before)))
+    settled = early * (abs(bound) + min(abs(bound), outputs * p))
+    change = float(np.max(np.abs(np.diagonal(to_numpy(moments.change))) / before))
+    if change < _SMALL:
+        # Both values fall with the change of the covariance, and so do their errors.
+        late = early * (1 + n**0.5)
+        return settled + late * abs(bound), late * 2 * abs(gain)
+    turned = outputs * late * min(1.0, 2 * gain / max(outputs, 1))
+    return settled + 0.5 * outputs * late, 0.5 * turned + (early + unit) * abs(gain)
+
+
+def _strength(factor: Factored, size: np.ndarray) -> float:
+    """(Σ (δ_i (M⁻¹)_ii)^½)² of a factored M."""
+    xp = namespace(factor.lower)
+    inverse = solve_lower(factor.lower, xp.eye(factor.lower.shape[0], dtype=factor.lower.dtype))
+    return float(np.sum(np.sqrt(size * to_numpy(xp.sum(inverse**2, axis=0)))) ** 2)
 
 
 def _signal(moments: Moments, model: LabelModel, teacher: Array | None) -> Float[Array, "p p"]:
@@ -145,9 +191,5 @@ def _signal(moments: Moments, model: LabelModel, teacher: Array | None) -> Float
 
 
 def _gain(now: Factored, signal: Float[Array, "p p"]) -> float:
-    """Log det(I + cov⁻¹ M) with M symmetric positive semidefinite, by a factor of I + L⁻¹ M L⁻ᵀ."""
-    xp = namespace(signal)
-    half = solve_lower(now.lower, signal)
-    inner = solve_lower(now.lower, half.T)
-    identity = xp.eye(inner.shape[0], dtype=inner.dtype)
-    return float(Factored(cholesky(identity + (inner + inner.T) / 2)).log_determinant)
+    """Log det(I + cov⁻¹ M) with M symmetric positive semidefinite."""
+    return float(log_determinant_one_plus_gram(relative_change(now.lower, signal)))

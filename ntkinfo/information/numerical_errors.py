@@ -254,12 +254,11 @@ class SideErrors:
         scaled = np.exp(log - 2 * scale[:, None])
         total = np.sum(scaled, axis=1)
         growth, errors = self._errors.growth, self._errors
-        cut = TRUNCATION * float(np.sum(to_numpy(self._whole.prior_variance))) ** 0.5
         seen = scale > -300
         spread = np.where(seen, growth.spread[part] * np.exp(-np.where(seen, scale, 0.0)), np.inf)
         moved = np.minimum(spread, _times(growth.effective[part], np.sqrt(total)))
-        factor = cut + errors.kernel_error * moved[:, None]
-        bound = 2 * np.sqrt(scaled) * factor + cut**2 + errors.unit * total[:, None]
+        factor = errors.kernel_error * moved[:, None]
+        bound = 2 * np.sqrt(scaled) * factor + errors.unit * total[:, None] + to_numpy(self._law.scaled_error_at(part))
         return np.divide(bound, scaled, out=np.zeros_like(scaled), where=scaled > 0)
 
     @cached_property

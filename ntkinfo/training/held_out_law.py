@@ -26,12 +26,14 @@ class Moments:
     Args:
         initial: (p, p), covariance before training.
         covariance: (p, p), exactly symmetric.
+        change: (p, p), the covariance less the initial one, as it was computed: no digits lost where it is small.
         coefficients: (n, p), diag(g_t) Uᵀ Θ(X, x): their transpose maps targets in the eigenbasis to the mean.
         explained: (p, p), covariance of the mean when targets are drawn from N(0, P).
     """
 
     initial: Float[Array, "p p"]
     covariance: Float[Array, "p p"]
+    change: Float[Array, "p p"]
     coefficients: Float[Array, "n p"]
     explained: Float[Array, "p p"]
 
@@ -162,15 +164,15 @@ class HeldOutLaw(OutputLaw):
         prior = law.prior if law.prior.ndim == 2 else xp.diag(law.prior)
         initial = getattr(square, law.procedure.prior)
         explained = scaled.T @ (prior @ scaled)
-        total = initial - cross - cross.T + explained
-        total = total + law.summed.target_noise_variance * (scaled.T @ scaled)
+        change = explained - cross - cross.T + law.summed.target_noise_variance * (scaled.T @ scaled)
         if law.summed.temperature > 0:
             along, across = self._langevin(time)
             null = law.spectrum.null
             weight = xp.where(null, 0.0, (across - along)[0] / xp.where(null, 1.0, law.eigenvalues))
-            total = total + across[0, 0] * getattr(square, law.procedure.tangent)
-            total = total - self._tangent.T @ (weight[:, None] * self._tangent)
-        return Moments(initial, symmetric_part(total), scaled, symmetric_part(explained))
+            change = change + across[0, 0] * getattr(square, law.procedure.tangent)
+            change = change - self._tangent.T @ (weight[:, None] * self._tangent)
+        change = symmetric_part(change)
+        return Moments(initial, symmetric_part(initial) + change, change, scaled, symmetric_part(explained))
 
 
 def _weighted_sum(factors: TimeFactors, weights: Float[Array, "n p"]) -> Float[Array, "t p"]:

@@ -23,7 +23,8 @@ AtTimes = Callable[[slice], Array]
 _CHUNK_ELEMENTS = 250_000
 # Cached properties that hold targets, of every kind of law.
 _OF_TARGETS = ("_mean_form", "_residual_form", "_end")
-ROUNDING = 32 * float(np.finfo(np.float64).eps)
+EPSILON = float(np.finfo(np.float64).eps)
+ROUNDING = 32 * EPSILON
 
 
 class OutputLaw(ABC):

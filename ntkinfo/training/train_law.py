@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,19 @@ import scipy.spatial
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import Array, float64, log_size, namespace
-from ntkinfo.training.output_law import ROUNDING, OutputLaw
+from ntkinfo.training.output_law import EPSILON, ROUNDING, OutputLaw
 from ntkinfo.training.time_factors import LinearForm, TimeFactors, factor, quadratic_form
 
 if TYPE_CHECKING:
     from ntkinfo.training.output_distribution import OutputDistribution
+    from ntkinfo.training.procedures import Procedure
 
 # In units of the largest residual or deviation: outputs this far apart share no digit of probability.
 _WIDE = 1e4
 _STRIP = 512
+# Share of the variances that rounding may take before they are summed up again, and that for many inputs.
+_SHARE, _SHARE_OF_MANY, _MANY_INPUTS = 1e-8, 1e-2, 256
+_STRETCH, _FEW_TIMES = 4.0, 8  # of a run: ratio of its times, and how many are summed up one by one
 
 
 class TrainLaw(OutputLaw):
@@ -61,7 +66,47 @@ class TrainLaw(OutputLaw):
         if law.prior.ndim == 1:
             weights = law.prior[chosen][:, None] * self._vectors.T[chosen] ** 2
             return self._scaled_residual(law.eigenvalues[chosen], law.internal_times) ** 2 @ weights
-        return quadratic_form(self._factors, law.prior[chosen, chosen], self._vectors.T[chosen])
+        return self._resolved[0]
+
+    @cached_property
+    def _resolved(self) -> tuple[Float[Array, "t p"], Float[Array, "t p"], Float[Array, "t p"]]:
+        """The scaled variance of a dense prior, what rounding leaves in it, and the reach of the truncated factors.
+
+        Factors shared by all the times leave rounding in units of the variance before training. Where little is left
+        in units of that, as along the one slow direction of two inputs that nearly coincide, the sums are done again
+        over runs of times, on each of which every direction counts by what is left of it there.
+        """
+        law, chosen, xp = self._distribution, self._moving, self._xp
+        prior, inputs = law.prior[chosen, chosen], self._vectors.T[chosen]
+        total = quadratic_form(self._factors, prior, inputs)
+        rounding = ROUNDING * self.initial_variance[None, :] + 0.0 * total
+        reach = self._reach_of(self._factors)[None, :] + 0.0 * total
+        size = xp.sqrt(xp.maximum(law.prior_variance[chosen], 0.0))
+        for run in _runs(_poor(total, rounding), np.asarray(law.internal_times)):
+            values, times, scale = law.eigenvalues[chosen], law.internal_times[run], self._log_scale[run]
+            left = law.summed.scaled_residual(values, scale, times)
+            largest = xp.max(xp.abs(left), axis=0)
+            if len(left) <= _FEW_TIMES:
+                part = xp.stack([_form(prior, row[:, None] * inputs) for row in left])
+                short = 0.0 * part
+            else:
+                factors = factor(_decay(law.summed, scale), values, times)
+                part = quadratic_form(factors, prior, inputs)
+                short = self._reach_of(factors)[None, :] + 0.0 * part
+            lost = ROUNDING * ((largest * size) @ xp.abs(inputs))[None, :] ** 2 + 0.0 * part
+            total, rounding, reach = (
+                _put(whole, run, new) for whole, new in ((total, part), (rounding, lost), (reach, short))
+            )
+        # The covariance before training is known, in this basis, to rounding relative to its largest value.
+        error = len(size) ** 0.5 * EPSILON * xp.max(size) ** 2 + law.blocks.kernel_error * xp.sum(size**2)
+        seen = self._scaled_residual(law.eigenvalues[chosen], law.internal_times) ** 2 @ inputs**2
+        return total, rounding + error * seen, reach
+
+    def _reach_of(self, factors: TimeFactors) -> Float[Array, " p"]:
+        """What the deviations of factored residuals can do to each output along the prior."""
+        law, xp = self._distribution, self._xp
+        spread = xp.asarray(factors.error) * xp.sqrt(xp.maximum(law.prior_variance[self._moving], 0.0))
+        return spread @ xp.abs(self._vectors.T[self._moving])
 
     def variance_at(self, chosen: slice) -> Float[Array, "t p"]:
         """Variance at a slice of the times; never below 0."""
@@ -139,7 +184,7 @@ class TrainLaw(OutputLaw):
         if self._distribution.summed.is_noisy:
             return super().log_variance_error_at(chosen)
         with float64():
-            error = self._scaled_error_at(chosen) + ROUNDING * self.initial_variance[None, :]
+            error = self.scaled_error_at(chosen)
             relative = xp.where(form > 0, error / xp.where(form > 0, form, 1.0), 0.0)
             # The slowest decay is as exact as its eigenvalue, whose error is relative to the largest.
             values = self._distribution.eigenvalues
@@ -190,15 +235,19 @@ class TrainLaw(OutputLaw):
         xp, form = self._xp, self._scaled_variance[chosen]
         if self._distribution.prior.ndim == 1:
             return xp.zeros_like(form)
-        reach = self._deviations[None, :]
+        reach = self._resolved[2][chosen]
         return 2 * xp.sqrt(xp.maximum(form, 0.0)) * reach + reach**2
 
-    @cached_property
-    def _deviations(self) -> Float[Array, " p"]:
-        """What the deviations of the factored residuals can do to each output along the prior."""
-        law, xp = self._distribution, self._xp
-        spread = self._factors.error * xp.sqrt(xp.maximum(law.prior_variance[self._moving], 0.0))
-        return spread @ xp.abs(self._vectors.T[self._moving])
+    def scaled_error_at(self, chosen: slice) -> Float[Array, "t p"]:
+        """Bound on what truncation and rounding leave in the variance without noise, in units of the squared scale."""
+        with float64():
+            return self._scaled_error_at(chosen) + self._rounding_at(chosen)
+
+    def _rounding_at(self, chosen: slice) -> Float[Array, "t p"]:
+        """What rounding leaves in the scaled variance."""
+        if self._distribution.prior.ndim == 1:
+            return ROUNDING * self._scaled_variance[chosen]
+        return self._resolved[1][chosen]
 
     def _covariance(self, time):
         law, xp = self._distribution, self._xp
@@ -207,6 +256,40 @@ class TrainLaw(OutputLaw):
         core = residual[:, None] * prior * residual[None, :]
         extra = self._noise_along(time)[0]
         return self._vectors @ (core + xp.diag(extra)) @ self._vectors.T
+
+
+def _poor(total: Array, rounding: Array) -> np.ndarray:
+    """Times at which rounding takes too large a share of the variances, on average over the inputs."""
+    value, lost = np.asarray(total), np.asarray(rounding)
+    share = np.divide(lost, value, out=np.where(lost > 0, 1.0, 0.0), where=value > lost)
+    return np.mean(share, axis=1) > (_SHARE if value.shape[1] <= _MANY_INPUTS else _SHARE_OF_MANY)
+
+
+def _runs(poor: np.ndarray, times: np.ndarray) -> list[slice]:
+    """Runs of neighbouring times that are poor, each over a short stretch of log time."""
+    runs: list[slice] = []
+    for index in np.flatnonzero(poor):
+        last = runs[-1] if runs else None
+        if last is not None and last.stop == index and times[index] <= _STRETCH * max(times[last.start], 1e-300):
+            runs[-1] = slice(last.start, index + 1)
+        else:
+            runs.append(slice(int(index), int(index) + 1))
+    return runs
+
+
+def _decay(summed: Procedure, scale: Array) -> Callable[[Array, Array], Array]:
+    return lambda values, times: summed.scaled_residual(values, scale, times)
+
+
+def _form(matrix: Float[Array, "k k"], columns: Float[Array, "k p"]) -> Float[Array, " p"]:
+    return namespace(columns).sum((matrix @ columns) * columns, axis=0)
+
+
+def _put(table: Array, rows: slice, values: Array) -> Array:
+    if namespace(table) is np:
+        table[rows] = values
+        return table
+    return table.at[rows].set(values)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _least_gap(points: np.ndarray) -> float:

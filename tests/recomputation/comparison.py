@@ -23,7 +23,7 @@ from tests.recomputation.law import Law
 from tests.recomputation.problems import Problem
 
 CLASSES = ("early", "middle", "late", "infinite")
-_DENSE = 201
+_DENSE = 61
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,10 @@ def _truth(law: Law, time: float, problem: Problem) -> dict[tuple[str, str], tup
     wider = space if not extra else None
     if extra and all(i in law.others for i in extra):
         wider = quantities.train_space(law, moments, extra, problem.label_noise)
-    for split, both in (("train", space), ("test", quantities.joint(law, moments, list(range(n, total)), problem.label_noise))):
+    for split, both in (
+        ("train", space),
+        ("test", quantities.joint(law, moments, list(range(n, total)), problem.label_noise)),
+    ):
         if both is not None:
             result["information_training_set_joint", split] = (both["entropy"], 0.0)
             result["information_training_set_labels_joint", split] = (both["labels"], 0.0)

@@ -14,7 +14,7 @@ from scipy.special import logsumexp, ndtr
 
 _PANELS, _WEIGHTS = np.polynomial.legendre.leggauss(16)
 _REACH = 11.0
-_DRAWS = 400_000
+_DRAWS = 60_000
 
 
 def informations(mean, variance, labels, seed: int = 0) -> dict[str, tuple[float, float]]:
@@ -44,7 +44,9 @@ def _symbols(mean, certain):
     scale = max((abs(x) for x in mean.ravel()), default=mp.mpf(1)) * mp.mpf(10) ** -40
     symbols, atoms = np.zeros(len(mean), dtype=int), []
     for i in np.flatnonzero(certain):
-        found = next((k for k, a in enumerate(atoms) if all(abs(x - y) <= scale for x, y in zip(a, mean[i], strict=True))), None)
+        found = next(
+            (k for k, a in enumerate(atoms) if all(abs(x - y) <= scale for x, y in zip(a, mean[i], strict=True))), None
+        )
         if found is None:
             atoms.append(mean[i])
             found = len(atoms) - 1
@@ -66,7 +68,12 @@ def _contributions(mean, variance, groups, seed) -> list[tuple[float, float]]:
         return [(0.0, 0.0)] * len(groups)
     std = [mp.sqrt(v) for v in variance]
     ratio = np.array([[float(a / b) for b in std] for a in std])
-    away = np.array([[[float((x - y) / b) for x, y in zip(m, k, strict=True)] for k, b in zip(mean, std, strict=True)] for m in mean])
+    away = np.array(
+        [
+            [[float((x - y) / b) for x, y in zip(m, k, strict=True)] for k, b in zip(mean, std, strict=True)]
+            for m in mean
+        ]
+    )
     # log density of component j where component i has u: −½|u s_i/s_j + (m_i − m_j)/s_j|² + C log(s_i/s_j).
     totals, errors = np.zeros(len(groups)), np.zeros(len(groups))
     for i in range(len(mean)):
@@ -113,9 +120,10 @@ def _crossings(ratio, away, j):
     """Where component j's density crosses that of the others: the logarithm of their sum turns sharply there."""
     found = []
     for k in range(len(ratio)):
-        a = (ratio[j] ** 2 - ratio[k] ** 2) / 2
-        b = ratio[j] * away[j] - ratio[k] * away[k]
-        c = (away[j] ** 2 - away[k] ** 2) / 2 - math.log(max(ratio[j], 1e-300) / max(ratio[k], 1e-300))
+        with np.errstate(invalid="ignore", over="ignore"):
+            a = (ratio[j] ** 2 - ratio[k] ** 2) / 2
+            b = ratio[j] * away[j] - ratio[k] * away[k]
+            c = (away[j] ** 2 - away[k] ** 2) / 2 - math.log(max(ratio[j], 1e-300) / max(ratio[k], 1e-300))
         if not np.all(np.isfinite([a, b, c])):
             continue
         roots = np.roots([a, b, c]) if a != 0 else ([-c / b] if b != 0 else [])
@@ -131,7 +139,9 @@ def member_error(mean, variance, labels) -> float:
     for row, v, label in zip(mean, variance, labels, strict=True):
         if len(row) == 1:
             sign = 1 if label == 1 else -1
-            total += float(ndtr(float(-sign * row[0] / mp.sqrt(v)))) if v > 0 else (1 - np.sign(float(sign * row[0]))) / 2
+            total += (
+                float(ndtr(float(-sign * row[0] / mp.sqrt(v)))) if v > 0 else (1 - np.sign(float(sign * row[0]))) / 2
+            )
             continue
         rivals = [row[label] - value for k, value in enumerate(row) if k != label]
         if v <= 0:

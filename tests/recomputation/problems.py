@@ -106,5 +106,7 @@ def _procedure(rng) -> Procedure:
     if kind == "descent":
         return GradientDescent(**common, step_size=float(rng.uniform(0.05, 0.95)))
     if kind == "momentum":
-        return HeavyBall(**common, step_size=float(rng.uniform(0.05, 0.95)), momentum=float(rng.choice([0.0, 0.5, 0.9, 0.99])))
+        return HeavyBall(
+            **common, step_size=float(rng.uniform(0.05, 0.95)), momentum=float(rng.choice([0.0, 0.5, 0.9, 0.99]))
+        )
     return GradientFlow(**common)

@@ -38,9 +38,7 @@ def per_input(law: Law, moments: Moments, rows: range, noise: float) -> dict[str
             continue
         gone = now <= NULL * before and law.at_train[i] is None or now <= 0
         ratio = now / before
-        entropies.append(
-            mp.inf if gone else (law.outputs * (ratio - 1 - mp.log(ratio)) + size / before) / 2
-        )
+        entropies.append(mp.inf if gone else (law.outputs * (ratio - 1 - mp.log(ratio)) + size / before) / 2)
         informations.append((mp.inf if signal > 0 else mp.mpf(0)) if gone else law.outputs * _log1p(signal / now) / 2)
     return {
         "information_training_set": sum(entropies) / len(entropies),
@@ -134,16 +132,16 @@ def path(law: Law, moments: Moments) -> dict[str, mp.mpf]:
     """Fisher trace, speed, energy, distance and the linear model's relative entropy."""
     outputs, noise = law.outputs, mp.mpf(law.procedure.target_noise_variance)
     square = [mp.fsum(value**2 for value in row) for row in law.targets]
-    weight = [
-        value * (outputs * (law.start[j, j] + noise) + square[j]) for j, value in enumerate(law.values)
-    ]
+    weight = [value * (outputs * (law.start[j, j] + noise) + square[j]) for j, value in enumerate(law.values)]
     total = {"speed_squared": law.unit**2, "path_energy": law.unit, "parameter_distance": 1}
     sizes = {
         "speed_squared": [f.rate**2 for f in moments.filters],
         "path_energy": [f.energy for f in moments.filters],
         "parameter_distance": [f.learned**2 for f in moments.filters],
     }
-    result = {name: mp.fsum(s * w for s, w in zip(sizes[name], weight, strict=True)) * mp.mpf(total[name]) for name in sizes}
+    result = {
+        name: mp.fsum(s * w for s, w in zip(sizes[name], weight, strict=True)) * mp.mpf(total[name]) for name in sizes
+    }
     result["fisher_trace"] = outputs * mp.fsum(law.values)
     if law.procedure.temperature == 0:
         result["information_parameters_linear"] = mp.fsum(
