@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -160,7 +161,7 @@ def _truth(law: Law, time: float, problem: Problem) -> dict[tuple[str, str], tup
         result.update({(name, split): (value, 0.0) for name, value in found.items()})
         result.update({(name, split): value for name, value in informations.items()})
     space = quantities.train_space(law, moments, [], problem.label_noise)
-    extra = [i for i in range(n, n + problem.extra)]
+    extra = list(range(n, n + problem.extra))
     wider = space if not extra else None
     if extra and all(i in law.others for i in extra):
         wider = quantities.train_space(law, moments, extra, problem.label_noise)
@@ -188,7 +189,7 @@ def _cleaned(law, moments, i):
 
 def _rows(problem, curves, truth, when, time) -> Iterator[Row]:
     for (name, split), (right, own) in truth.items():
-        if name not in curves or right is None:
+        if name not in curves or f"{name}_standard_error" not in curves or right is None:
             continue
         place = {"time": time} if not split else {"time": time, "split": split}
         value, stated = (float(curves[key].sel(place)) for key in (name, f"{name}_standard_error"))
@@ -204,8 +205,6 @@ def _rows(problem, curves, truth, when, time) -> Iterator[Row]:
 
 
 def _meaning(curves, name, place) -> str:
-    import json
-
     if f"{name}_method" in curves:
         code = int(curves[f"{name}_method"].sel(place))
         return json.loads(curves[f"{name}_method"].attrs["flag_meanings"])[code]

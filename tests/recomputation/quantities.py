@@ -36,7 +36,7 @@ def per_input(law: Law, moments: Moments, rows: range, noise: float) -> dict[str
             entropies.append(mp.mpf(0))
             informations.append(mp.mpf(0))
             continue
-        gone = now <= NULL * before and law.at_train[i] is None or now <= 0
+        gone = (now <= NULL * before and law.at_train[i] is None) or now <= 0
         ratio = now / before
         entropies.append(mp.inf if gone else (law.outputs * (ratio - 1 - mp.log(ratio)) + size / before) / 2)
         informations.append((mp.inf if signal > 0 else mp.mpf(0)) if gone else law.outputs * _log1p(signal / now) / 2)
