@@ -23,6 +23,7 @@ from ntkinfo.information.curve_methods import harmonised
 from ntkinfo.information.quantities import by_default
 from ntkinfo.report.certificate import print_certificate
 from ntkinfo.report.figures import curves_figure
+from ntkinfo.report.inputs import described_inputs
 from ntkinfo.report.progress import ConsoleProgress, Interruptible
 from ntkinfo.report.results import ResultsFolder
 from ntkinfo.report.series import panels
@@ -195,6 +196,8 @@ def _describe(output: Console, config: Config, data: Dataset) -> None:
         highlight=False,
         soft_wrap=True,
     )
+    for line in described_inputs(data):
+        output.print(escape(line), highlight=False, soft_wrap=True)
 
 
 def _summarise(output: Console, curves: xr.Dataset, bits: bool) -> None:

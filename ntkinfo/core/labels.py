@@ -61,3 +61,101 @@ def class_numbers(name: str, labels: Any, length: int, meaning: str) -> tuple[In
     checks.shape(name, values, (length,), meaning)
     known, numbers = np.unique(values, return_inverse=True)
     return numbers.reshape(-1).astype(np.int64), known
+
+
+def classes_told(targets: np.ndarray) -> int:
+    """How many classes targets tell apart: columns of one-hot rows, 2 for one column of two values; 0 for real answers.
+
+    The two values are 0 and another, or a number and its negative; one-hot rows hold one value once and another else.
+    """
+    highest, lowest = targets.max(), targets.min()
+    if highest == lowest or not np.all((targets == highest) | (targets == lowest)):
+        return 0
+    if targets.shape[1] == 1:
+        return 2 if 0 in (highest, lowest) or highest == -lowest else 0
+    return targets.shape[1] if np.all(np.sum(targets == highest, axis=1) == 1) else 0
+
+
+def checked_labels(name: str, labels: Any, length: int, classes: int) -> np.ndarray:
+    """The labels of one split of a `Dataset` as whole numbers from 0.
+
+    Args:
+        name: what to call them in messages.
+        labels: one class an input.
+        length: how many there must be.
+        classes: how many there can be; 0 where that is not known.
+
+    Raises:
+        ValueError: NaN or masked entries, another number of labels, labels outside the classes.
+        TypeError: labels that are no whole numbers.
+    """
+    given = checks.host(name, labels)
+    values = given if given.dtype.kind == "f" and np.all(np.isfinite(given)) else class_values(name, given)
+    if values.dtype.kind not in "iub":
+        raise TypeError(
+            f"{name} holds {values.dtype}; labels are integers from 0: number the classes, for instance with "
+            "class_names, labels = numpy.unique(labels, return_inverse=True)"
+        )
+    checks.shape(name, values, (length,), "one class for each input")
+    lowest, highest = int(values.min()), int(values.max())
+    if lowest < 0 or 0 < classes <= highest:
+        most = f"; with {classes} classes the labels are 0 to {classes - 1}" if classes else "; labels start at 0"
+        raise ValueError(
+            f"{name} runs from {lowest} to {highest}{most}: number the classes from 0 (numpy.unique(labels, "
+            "return_inverse=True)), and give one-hot targets one column a class"
+        )
+    return values.astype(np.int64)
+
+
+def checked_class_names(both: np.ndarray, told: int, class_names: Any) -> tuple[str, ...]:
+    """One name a class; numbers where none are given.
+
+    Args:
+        both: labels of both splits.
+        told: how many classes the targets tell apart; 0 for real answers.
+        class_names: the names, or nothing.
+
+    Raises:
+        ValueError: names that repeat, more names than the targets tell apart, a class without an input where the names
+            do not say that there is one.
+    """
+    if class_names:
+        names = tuple(str(name) for name in class_names)
+        if len(set(names)) < len(names):
+            raise ValueError(f"class_names names a class twice: {', '.join(names)}; name each once")
+        if told and len(names) > told:
+            raise ValueError(
+                f"class_names names {len(names)} classes and the targets tell {told} apart; give one-hot targets one "
+                "column a class"
+            )
+        return names
+    found = np.unique(both)
+    wrong = np.flatnonzero(found != np.arange(len(found)))
+    if len(wrong):
+        raise ValueError(
+            f"no input is of class {wrong[0]}, though labels run to {found[-1]}; number the classes that there are "
+            "from 0, or give class_names for all of them"
+        )
+    return tuple(str(k) for k in range(len(found)))
+
+
+def check_against_targets(name: str, labels: Int[np.ndarray, " n"], targets: np.ndarray, highest: float) -> None:
+    """Raise ValueError where targets that tell classes apart say another class than the labels.
+
+    Args:
+        name: what to call the labels in messages.
+        labels: classes from 0.
+        targets: one-hot rows, or one column of two values.
+        highest: the larger of the two values that the targets of both splits take.
+    """
+    told = targets == highest
+    said = told[:, 0].astype(np.int64) if targets.shape[1] == 1 else np.argmax(told, axis=1)
+    meaning = "the larger of two target values is class 1" if targets.shape[1] == 1 else "columns are classes"
+    wrong = np.flatnonzero(said != labels)
+    if len(wrong):
+        first = int(wrong[0])
+        raise ValueError(
+            f"{name} and the targets name different classes for {len(wrong)} of {len(labels)} inputs, the first at "
+            f"index {first} (label {labels[first]}, targets {targets[first].tolist()}): {meaning}; renumber the labels "
+            "or reorder the targets"
+        )

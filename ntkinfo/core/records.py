@@ -11,6 +11,7 @@ import numpy as np
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
+from ntkinfo.core.labels import check_against_targets, checked_class_names, checked_labels, classes_told
 
 Meaning = Literal["exact", "lower bound", "upper bound", "Monte Carlo", "quadrature", "estimate"]
 
@@ -50,7 +51,9 @@ class Dataset:
 
     Raises:
         ValueError: NaN or infinite values, shapes that do not fit each other, an empty split, labels outside the
-            classes.
+            classes, labels that contradict one-hot targets or targets of two values, more classes than targets tell
+            apart, masked entries.
+        TypeError: arrays that are not real numbers, labels that are not whole numbers.
     """
 
     x_train: np.ndarray
@@ -105,25 +108,31 @@ class Dataset:
             raise ValueError("labels_train and labels_test go together: give both, or neither for regression")
         if self.labels_train is None or self.labels_test is None:
             return
-        classes = len(self.class_names) or int(max(np.max(self.labels_train), np.max(self.labels_test))) + 1
-        for key, length in (("labels_train", len(self.x_train)), ("labels_test", len(self.x_test))):
-            labels = np.asarray(getattr(self, key))
-            if not np.issubdtype(labels.dtype, np.integer):
-                raise TypeError(f"{key} holds {labels.dtype}; labels are integers from 0 to {classes - 1}")
-            checks.shape(key, labels, (length,), "one class for each input")
-            if labels.min() < 0 or labels.max() >= classes:
-                raise ValueError(
-                    f"{key} runs from {labels.min()} to {labels.max()}; with {classes} classes the labels are "
-                    f"0 to {classes - 1}"
-                )
-            object.__setattr__(self, key, _frozen(labels.astype(np.int64)))
-        if not self.class_names:
-            object.__setattr__(self, "class_names", tuple(str(c) for c in range(classes)))
+        both = np.concatenate([self.y_train, self.y_test])
+        told, highest, found = classes_told(both), float(both.max()), []
+        for key, targets in (("labels_train", self.y_train), ("labels_test", self.y_test)):
+            labels = checked_labels(key, getattr(self, key), len(targets), told or len(self.class_names))
+            if told:
+                check_against_targets(key, labels, targets, highest)
+            object.__setattr__(self, key, _frozen(labels))
+            found.append(labels)
+        object.__setattr__(self, "class_names", checked_class_names(np.concatenate(found), told, self.class_names))
 
     @property
     def n_outputs(self) -> int:
         """The number of outputs C."""
         return self.y_train.shape[1]
+
+    @property
+    def repeated_across(self) -> int:
+        """How many test inputs equal a training input: on them what was learnt by heart is tested."""
+        return repeated_rows(self.x_train, self.x_test)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of results on these data should know."""
+        count = self.repeated_across
+        return (f"{count} of {len(self.x_test)} test inputs equal a training input",) if count else ()
 
     @property
     def fingerprint(self) -> str:
@@ -137,6 +146,12 @@ class Dataset:
         return digest.hexdigest()
 
 
+def repeated_rows(known: np.ndarray, rows: np.ndarray) -> int:
+    """How many of the rows equal one of the known, number by number."""
+    seen = {row.tobytes() for row in known + 0.0}  # −0 equals 0 and has other bytes
+    return sum(row.tobytes() in seen for row in rows + 0.0)
+
+
 def fingerprint(array: Array) -> str:
     """SHA-256 of one array's shape, type and bytes, as hexadecimal digits."""
     host = np.ascontiguousarray(array)
@@ -146,7 +161,7 @@ def fingerprint(array: Array) -> str:
 
 
 def _as_float64(name: str, value: Any) -> np.ndarray:
-    array = np.asarray(value)
+    array = checks.host(name, value)
     if not (np.issubdtype(array.dtype, np.number) or array.dtype == bool) or np.iscomplexobj(array):
         raise TypeError(f"{name} holds {array.dtype}; it must be real numbers")
     return _frozen(array.astype(np.float64))

@@ -8,7 +8,7 @@ from ntkinfo.core.records import Dataset
 from ntkinfo.data.preparation import Preparation, PreparationOptions, Source, prepare
 
 DEFAULTS = {
-    "digits": Preparation(targets="one-hot"),
+    "digits": Preparation(targets="one-hot", standardise_by="feature"),
     "breast_cancer": Preparation(targets="pair"),
     "diabetes": Preparation(targets="regression"),
     "wine": Preparation(targets="one-hot"),

@@ -1,7 +1,8 @@
 """Data sets from files: IDX pairs, NPZ, CSV, Parquet, MATLAB.
 
 Bytes that are images (IDX files; NPZ arrays of type uint8 with three or four dimensions) are scaled from [0, 255] to
-[0, 1], then standardised if asked for; every other number is taken as it stands.
+[0, 1]; every other number is taken as it stands. Images are standardised by one mean and deviation whatever the file,
+tables by feature.
 """
 
 from __future__ import annotations
@@ -239,6 +240,9 @@ def _from_table(
 ) -> Dataset:
     origin = _origin("table", [Path(path).name])
     origin |= {"features": " ".join(table.feature_names), "target": " ".join(_columns(target))}
+    if table.left_out:
+        names = ", ".join(repr(name) if name else "the first column" for name in table.left_out)
+        origin["left_out"] = f"row numbers ({names}); to keep them name the columns in features"
     source = _source(table.features, table.answers, path, settings, origin, _columns(target)[0])
     return prepare(source, sizes[0], sizes[1], seed, settings)
 
@@ -251,7 +255,7 @@ def _idx_pair(image_file: FilePath, label_file: FilePath) -> tuple[np.ndarray, n
             f"{image_file} holds {len(images)} images and {label_file} {len(labels)} labels; "
             "they must be as many: are both files from the same part?"
         )
-    return images[..., None], labels
+    return images, labels
 
 
 def _npz_inputs(fields: dict[str, np.ndarray], x_name: str, y_name: str, path: FilePath) -> np.ndarray:
@@ -266,7 +270,36 @@ def _npz_inputs(fields: dict[str, np.ndarray], x_name: str, y_name: str, path: F
     if y.ndim == 0 or len(x) != len(y):
         raise ValueError(f"{path}: {x_name} has shape {x.shape} and {y_name} {y.shape}; they must be as many")
     checks.finite(f"{path}: the field {x_name}", x)
-    return x[..., None] if x.ndim == 3 else x
+    return x
+
+
+def _channels_last(x: np.ndarray, path: FilePath | None, settings: Preparation, origin: dict) -> np.ndarray:
+    """Images as (n, height, width, channels); as flat rows the order says nothing to a network."""
+    if x.ndim == 3:
+        return x[..., None]
+    if x.ndim != 4 or (settings.channels == "auto" and not settings.images):
+        return x
+    order = settings.channels
+    if order == "auto":
+        order = _order_of_channels(x.shape[1:])
+    if not order:
+        raise ValueError(
+            f"{path}: images have shape {x.shape[1:]}, which does not say whether channels come first or last; say it "
+            "with channels='first' or channels='last'"
+        )
+    origin["channels"] = f"{order} in the file"
+    return np.moveaxis(x, 1, 3) if order == "first" else x
+
+
+def _order_of_channels(shape: tuple[int, ...]) -> str:
+    """Where an image's shape has its channels; empty where that is not clear.
+
+    One or three numbers at an end are a sign of channels, four a weaker one; so is an end whose two others are alike.
+    """
+    first, middle, last = shape
+    few = {1: 2, 3: 2, 4: 1}
+    signs = [few.get(first, 0) + 2 * (middle == last != first), few.get(last, 0) + 2 * (first == middle != last)]
+    return "" if signs[0] == signs[1] else "first" if signs[0] > signs[1] else "last"
 
 
 def _source(
@@ -278,6 +311,7 @@ def _source(
     field: str = "labels",
 ) -> Source:
     name = Path(path).name.split(".")[0] if path is not None else "idx"
+    x = _channels_last(x, path, settings, origin)
     scale = 1 / 255 if x.dtype == np.uint8 and x.ndim == 4 else 1.0
     called = f"{path}: {field}" if path is not None else field
     if settings.targets == "regression":
@@ -309,4 +343,5 @@ def _sources(
             raise ValueError(
                 f"the class {both.class_names[unseen[0]]} is in the test part and not in the training part"
             )
-    return replace(both, answers=both.answers[:n]), replace(both, inputs=test[0], answers=both.answers[n:])
+    test_inputs = _channels_last(test[0], path, settings, origin)
+    return replace(both, answers=both.answers[:n]), replace(both, inputs=test_inputs, answers=both.answers[n:])

@@ -9,9 +9,11 @@ from typing import Any, TypedDict
 import numpy as np
 
 from ntkinfo.core import checks
-from ntkinfo.core.records import Dataset
+from ntkinfo.core.records import Dataset, repeated_rows
 from ntkinfo.data import splits, targets
 from ntkinfo.data.standardise import SCALING, Standardiser
+
+CHANNELS = ("auto", "last", "first")
 
 
 class PreparationOptions(TypedDict, total=False):
@@ -25,6 +27,8 @@ class PreparationOptions(TypedDict, total=False):
     standardise_by: str
     standardise_targets: bool
     images: bool
+    channels: str
+    repeats_together: bool
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,15 @@ class Preparation:
         noisy_test: put noise on the test labels too.
         standardise: shift and scale the inputs with the mean and deviation of the training part. Features that are
             constant over the training part are set to 0 in both parts and counted in the provenance.
-        standardise_by: "feature" or "all" (see Standardiser).
+        standardise_by: "feature" or "all" (see Standardiser), or "auto": "all" for images, "feature" for the rest.
         standardise_targets: shift and scale regression targets with the training part's mean and deviation; they are
             left as they are where they are the same for every training input, and the provenance says so.
         images: keep the inputs as (n, height, width, channels) instead of flat rows.
+        channels: where files keep the channels of images: "last", "first" (as PyTorch does), or "auto": by their shape,
+            which is refused where it fits both.
+        repeats_together: inputs that repeat are kept on one side of the split, so that none is tested that was trained
+            on; False leaves them where the shuffle puts them. The provenance counts them. Parts that the source keeps
+            apart stay as they are.
 
     Raises:
         ValueError: an unknown name or a value out of range.
@@ -56,14 +65,17 @@ class Preparation:
     label_noise: float = 0.0
     noisy_test: bool = False
     standardise: bool = True
-    standardise_by: str = "feature"
+    standardise_by: str = "auto"
     standardise_targets: bool = True
     images: bool = False
+    channels: str = "auto"
+    repeats_together: bool = True
 
     def __post_init__(self):
         checks.choice("targets", self.targets, targets.TARGETS)
-        checks.choice("standardise_by", self.standardise_by, SCALING)
-        for name in ("noisy_test", "standardise", "standardise_targets", "images"):
+        checks.choice("standardise_by", self.standardise_by, ("auto", *SCALING))
+        checks.choice("channels", self.channels, CHANNELS)
+        for name in ("noisy_test", "standardise", "standardise_targets", "images", "repeats_together"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"{name} is {getattr(self, name)!r}; it must be True or False")
         if isinstance(self.classes, str) or not isinstance(self.classes, Sequence):
@@ -138,11 +150,15 @@ def prepare(
     Raises:
         ValueError: sizes that do not fit, classes that are missing, targets that do not fit the answers.
     """
-    task = _task(source, preparation)
+    task, moved = _task(source, preparation), 0
     if test_source is None:
         test_source, test_task = source, task
         sizes = splits.split_sizes(len(task.rows), n_train, n_test, source.name)
         train, test = _draw(task, sizes, splits.generator(seed, splits.SPLIT))
+        if preparation.repeats_together:
+            groups = splits.equal_rows(source.inputs[task.rows[np.concatenate([train, test])]])
+            strata = np.zeros(len(task.rows), dtype=np.int64) if task.strata is None else task.strata
+            train, test, moved = splits.together(train, test, groups, strata)
     else:
         test_task = _task(test_source, preparation)
         n_train = splits.part_size(len(task.rows), n_train, "n_train", f"the training part of {source.name}")
@@ -163,6 +179,9 @@ def prepare(
             "n_pool": len(task.rows) if test_source is source else len(task.rows) + len(test_task.rows),
             "split": "stratified by class" if task.strata is not None else "shuffled",
             "parts": "one pool" if test_source is source else "given by the source",
+            **({"image": " x ".join(map(str, source.inputs.shape[1:]))} if source.inputs.ndim == 4 else {}),
+            "repeated_inputs_moved_to_one_side": moved,
+            "test_inputs_equal_to_training_inputs": repeated_rows(x_train, x_test),
             **scaling,
             **answers.pop("provenance"),
         },
@@ -213,9 +232,11 @@ def _inputs(
         checks.finite(f"{train.name}: {name}", x)
     provenance: dict[str, str | int | float] = {"scale": train.scale, "standardise": "no"}
     if preparation.standardise:
-        standardiser = Standardiser.fit(x_train, preparation.standardise_by)
+        by = preparation.standardise_by
+        by = ("all" if len(shape) > 1 else "feature") if by == "auto" else by
+        standardiser = Standardiser.fit(x_train, by)
         x_train, x_test = standardiser(x_train), standardiser(x_test)
-        provenance["standardise"] = f"by {preparation.standardise_by}, fitted on the training part"
+        provenance["standardise"] = f"by {by}, fitted on the training part"
         provenance["constant_features_set_to_0"] = int(standardiser.constant.sum())
     if preparation.images:
         x_train, x_test = x_train.reshape(-1, *shape), x_test.reshape(-1, *shape)

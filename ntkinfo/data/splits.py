@@ -187,3 +187,51 @@ def add_noise(
     """
     checks.non_negative("label_noise", std)
     return targets + std * generator.standard_normal(targets.shape)
+
+
+def equal_rows(rows: np.ndarray) -> Int[np.ndarray, " n"]:
+    """Number the different rows in the order of their first places; rows are equal where every number is."""
+    numbers: dict[bytes, int] = {}
+    flat = rows.reshape(len(rows), -1)
+    # −0 equals 0 and has other bytes; whole numbers have no −0.
+    flat = flat + 0.0 if flat.dtype.kind == "f" else np.ascontiguousarray(flat)
+    return np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in flat], dtype=np.int64)
+
+
+def together(
+    train: Int[np.ndarray, " n"],
+    test: Int[np.ndarray, " m"],
+    groups: Int[np.ndarray, " nm"],
+    strata: Int[np.ndarray, " pool"],
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " m"], int]:
+    """Exchange rows between two parts so that the rows of a group lie in one of them; the sizes stay.
+
+    A group goes where its row of the lowest number was drawn, so it is tested as often as any other row. Each row that
+    moves is exchanged for one of its stratum that is alone in its group (of another stratum where there is none left).
+
+    Args:
+        train: drawn row numbers.
+        test: likewise.
+        groups: group of each of these rows, first those of `train`.
+        strata: class of every row of the pool.
+
+    Returns:
+        Both parts, and how many rows were moved for a group. A group is left torn where nothing is left to exchange.
+    """
+    rows, in_train = np.concatenate([train, test]), np.arange(len(groups)) < len(train)
+    sizes, moved = np.bincount(groups), 0
+    alone = {side: np.flatnonzero((sizes[groups] == 1) & (in_train == side)) for side in (True, False)}
+    order, ends = np.argsort(groups, kind="stable"), np.cumsum(sizes)
+    for group in np.flatnonzero(sizes > 1):
+        members = order[ends[group] - sizes[group] : ends[group]]
+        home = bool(in_train[members[np.argmin(rows[members])]])
+        for member in members[in_train[members] != home]:
+            if len(alone[home]) == 0:
+                break
+            # The first of the stratum, or of any stratum where none is left.
+            place = int(np.argmax(strata[rows[alone[home]]] == strata[rows[member]]))
+            other = alone[home][place]
+            alone[home] = np.delete(alone[home], place)
+            rows[[member, other]] = rows[[other, member]]
+            moved += 1
+    return rows[: len(train)], rows[len(train) :], moved

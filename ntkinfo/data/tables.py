@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import numpy as np
 
 from ntkinfo.core import checks
 from ntkinfo.data.input_files import FilePath, existing_file
+from ntkinfo.data.targets import MISSING
 
 
 @dataclass(frozen=True)
@@ -22,11 +25,13 @@ class Table:
         features: (n, d) real numbers.
         feature_names: names of the d columns.
         answers: (n, C) real numbers, or (n,) classes as numbers or text.
+        left_out: columns with the number of the row, which is no input.
     """
 
     features: np.ndarray
     feature_names: tuple[str, ...]
     answers: np.ndarray
+    left_out: tuple[str, ...] = ()
 
 
 def read_csv(
@@ -37,7 +42,8 @@ def read_csv(
     Args:
         path: the file.
         targets: columns that hold the answers.
-        features: columns that hold the inputs; empty takes every column that is not a target.
+        features: columns that hold the inputs; empty takes every column that is not a target, without the row numbers
+            or row names that programs write beside a table (named, they are taken).
         real_answers: the answers are real numbers; otherwise classes, of one column.
         delimiter: the character between cells.
 
@@ -55,7 +61,8 @@ def read_csv(
     rows = _csv_rows(place, delimiter)
     line, header = next(rows, (1, []))
     names = _header(header, place, line)
-    features = choose_columns(place, names, targets, features, real_answers)
+    left_out = [] if features else [name for k, name in enumerate(names) if _numbers_rows(name, k)]
+    features = choose_columns(place, names, targets, features, real_answers, left_out)
     numeric = [*features, *targets] if real_answers else features
     places = [(name, names.index(name)) for name in numeric]
     values, classes = [], []
@@ -69,7 +76,7 @@ def read_csv(
         raise ValueError(f"{place} names its columns and has no rows below them")
     table = np.stack(values)
     answers = table[:, len(features) :] if real_answers else _as_classes(classes)
-    return Table(table[:, : len(features)], tuple(features), answers)
+    return Table(table[:, : len(features)], tuple(features), answers, _without(left_out, targets))
 
 
 def read_parquet(path: FilePath, targets: Sequence[str], features: Sequence[str], real_answers: bool) -> Table:
@@ -78,7 +85,8 @@ def read_parquet(path: FilePath, targets: Sequence[str], features: Sequence[str]
     Args:
         path: the file.
         targets: columns that hold the answers.
-        features: columns that hold the inputs; empty takes every column that is not a target.
+        features: columns that hold the inputs; empty takes every column that is not a target, without the row numbers
+            or row names that programs write beside a table (named, they are taken).
         real_answers: the answers are real numbers; otherwise classes, of one column.
 
     Returns:
@@ -96,7 +104,8 @@ def read_parquet(path: FilePath, targets: Sequence[str], features: Sequence[str]
     try:
         with parquet.ParquetFile(place) as file:
             names = list(file.schema_arrow.names)
-            features = choose_columns(place, names, targets, features, real_answers)
+            left_out = [] if features else _pandas_index(file.schema_arrow.metadata, names)
+            features = choose_columns(place, names, targets, features, real_answers, left_out)
             table = file.read(columns=[*features, *targets])
     except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, UnicodeDecodeError, OSError) as error:
         raise ValueError(f"{place} is not a readable Parquet file ({error})") from error
@@ -107,11 +116,16 @@ def read_parquet(path: FilePath, targets: Sequence[str], features: Sequence[str]
         _check_column(columns[name], place, name)
     answers = np.stack([columns[name] for name in targets], axis=1) if real_answers else columns[targets[0]]
     inputs = np.stack([columns[name].astype(np.float64) for name in features], axis=1)
-    return Table(inputs, tuple(features), answers)
+    return Table(inputs, tuple(features), answers, _without(left_out, targets))
 
 
 def choose_columns(
-    place: Path, names: Sequence[str], targets: Sequence[str], features: Sequence[str], real_answers: bool
+    place: Path,
+    names: Sequence[str],
+    targets: Sequence[str],
+    features: Sequence[str],
+    real_answers: bool,
+    left_out: Sequence[str] = (),
 ) -> list[str]:
     """The feature columns, once every named column is known to be there.
 
@@ -132,10 +146,34 @@ def choose_columns(
     shared = [name for name in features if name in targets]
     if shared:
         raise ValueError(f"the column {shared[0]!r} is named both as a target and as a feature")
-    chosen = list(features) or [name for name in names if name not in targets]
+    chosen = list(features) or [name for name in names if name not in targets and name not in left_out]
     if not chosen:
-        raise ValueError(f"{place} has no column besides the targets; there are no inputs")
+        rows = f" and the row numbers ({', '.join(map(repr, left_out))})" if left_out else ""
+        raise ValueError(f"{place} has no column besides the targets{rows}; there are no inputs")
     return chosen
+
+
+def _numbers_rows(name: str, position: int) -> bool:
+    """Whether a CSV column of this name holds the rows' numbers or names, as pandas and R write them.
+
+    Without a name in the first place (pandas' index, R's row names), or what pandas calls such a column when it reads
+    and writes it again.
+    """
+    return (position == 0 and not name) or re.fullmatch(r"Unnamed: \d+(_level_\d+)?", name) is not None
+
+
+def _pandas_index(metadata: Mapping[bytes, bytes] | None, names: Sequence[str]) -> list[str]:
+    """The columns of a Parquet file that pandas says to be its index; a range is stored as no column."""
+    found = [name for name in names if re.fullmatch(r"__index_level_\d+__", name)]
+    try:
+        described = json.loads((metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
+    except (ValueError, AttributeError):  # what another program wrote there says nothing about an index
+        described = []
+    return found + [name for name in described if isinstance(name, str) and name in names and name not in found]
+
+
+def _without(left_out: Sequence[str], targets: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in left_out if name not in targets)
 
 
 def _csv_rows(place: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -165,6 +203,11 @@ def _numbers(row: list[str], places: list[tuple[str, int]], place: Path, line: i
         cell = row[position]
         if not cell:
             raise ValueError(f"{place}, line {line}, column {name!r} is empty; fill it in or remove the line")
+        if cell in MISSING and not _is_number(cell):
+            raise ValueError(
+                f"{place}, line {line}, column {name!r} holds {cell!r}, which marks a missing value; fill it in or "
+                "remove the line"
+            )
         if not _is_number(cell):
             raise ValueError(f"{place}, line {line}, column {name!r} holds {cell!r}, which is not a number")
         if not math.isfinite(float(cell)):
@@ -175,6 +218,11 @@ def _numbers(row: list[str], places: list[tuple[str, int]], place: Path, line: i
 def _class(cell: str, place: Path, line: int, name: str) -> str:
     if not cell:
         raise ValueError(f"{place}, line {line}, column {name!r} is empty; each input needs a class")
+    if cell in MISSING:
+        raise ValueError(
+            f"{place}, line {line}, column {name!r} holds {cell!r}, which marks a missing value; each input needs a "
+            "class: remove the line, or spell out the class of that name"
+        )
     return cell
 
 
@@ -186,6 +234,9 @@ def _as_classes(cells: list[str]) -> np.ndarray:
 
 
 def _is_number(cell: str) -> bool:
+    """Whether the cell is a decimal number; Python would also read 1_05 as 105 and digits of other scripts."""
+    if "_" in cell or not cell.isascii():
+        return False
     try:
         float(cell)
     except ValueError:

@@ -10,6 +10,10 @@ from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
 
+# Text that programs write for a missing value.
+MISSING = frozenset(
+    ("NA", "N/A", "n/a", "<NA>", "#N/A", "#NA", "NaN", "nan", "-NaN", "-nan", "NULL", "null", "None", "NaT", "?")
+)
 TARGETS = ("one-hot", "parity", "pair", "regression")
 
 
@@ -62,19 +66,27 @@ def encode_classes(values: np.ndarray, name: str = "y") -> tuple[Int[np.ndarray,
     """Number the classes from 0, in rising order of their values.
 
     Args:
-        values: one class an input, (n,): whole numbers (also stored as floats), booleans or text.
+        values: one class an input, (n,), (n, 1) or (1, n): whole numbers (also stored as floats), booleans or text;
+            or one-hot rows (n, C), whose classes are the columns' numbers.
         name: what to call the values in messages.
 
     Returns:
         The class numbers (n,), and one name a class.
 
     Raises:
-        ValueError: another shape, fractions, NaN.
+        ValueError: another shape, fractions, NaN, masked entries, text that marks a missing value.
         TypeError: values that can name no class.
     """
-    array = np.asarray(values)
+    array = checks.host(name, values)
+    if array.ndim == 2 and array.shape[1] > 1 and _one_hot(array):
+        array = np.argmax(array, axis=1)
+    if array.ndim == 2 and 1 in array.shape:
+        array = array.reshape(-1)
     if array.ndim != 1:
-        raise ValueError(f"{name} has shape {array.shape}; classes are (n,), one an input")
+        raise ValueError(
+            f"{name} has shape {array.shape}; classes are (n,) or (n, 1), one an input, or one-hot rows of one 1 and "
+            "else 0"
+        )
     if array.dtype.kind == "f":
         checks.finite(name, array)
         if np.any(array != np.floor(array)) or np.any(np.abs(array) >= 2.0**53):
@@ -84,8 +96,19 @@ def encode_classes(values: np.ndarray, name: str = "y") -> tuple[Int[np.ndarray,
         array = array.astype(np.int64)
     if array.dtype.kind not in "iubU":
         raise TypeError(f"{name} holds {array.dtype}; classes are whole numbers, booleans or text")
+    if array.dtype.kind == "U":
+        missing = [k for k, text in enumerate(map(str, array)) if not text.strip() or text.strip() in MISSING]
+        if missing:
+            raise ValueError(
+                f"{name} holds {len(missing)} missing value(s), the first {array[missing[0]]!r} at index {missing[0]}; "
+                "each input needs a class: remove those inputs, or spell out the class of that name"
+            )
     known, labels = np.unique(array, return_inverse=True)
     return labels.astype(np.int64), tuple(str(value) for value in known)
+
+
+def _one_hot(array: np.ndarray) -> bool:
+    return bool(array.dtype.kind in "iufb" and np.all((array == 0) | (array == 1)) and np.all(array.sum(axis=1) == 1))
 
 
 def class_numbers(class_names: Sequence[str]) -> Int[np.ndarray, " c"]:
