@@ -155,7 +155,7 @@ def _noise_free(law: OutputDistribution, extra: ExtraInputs | None) -> Estimate:
     prior = dense_prior(law)
     learn = targets @ targets.T + law.n_outputs * prior
     inverse = inverse_definite(prior, "the prior covariance of the training inputs")
-    residue = float(xp.max(xp.abs(xp.einsum("jk,jk->j", inverse, prior) - 1)))
+    residue = _residue(prior, inverse, law.blocks.kernel_error)
     factors = law.filter_factors if len(chosen) == len(values) else factor(law.summed.filter, chosen, times)
     quadratic = 0.5 * quadratic_form(factors, inverse * learn, chosen[:, None])[:, 0]
     lost = residue * quadratic
@@ -170,6 +170,19 @@ def _noise_free(law: OutputDistribution, extra: ExtraInputs | None) -> Estimate:
     value = quadratic + law.n_outputs * rest
     error = xp.where(xp.isfinite(value), xp.abs(lost), 0.0)
     return Estimate(value, error, "lower bound", "closed form in the eigenbasis")
+
+
+def _residue(prior: Array, inverse: Array, kernel_error: float) -> float:
+    """Relative error of quadratic forms with the inverse: what it leaves of the identity, and what the prior's does.
+
+    The prior covariance in the eigenbasis is known to rounding relative to its largest entry, the kernels it comes from
+    to their own stated error.
+    """
+    xp = namespace(prior)
+    left = float(xp.max(xp.abs(xp.einsum("jk,jk->j", inverse, prior) - 1)))
+    largest, total = float(xp.max(xp.diagonal(prior))), float(xp.trace(prior))
+    given = (float(np.finfo(np.float64).eps) * largest + kernel_error * total) * float(xp.trace(inverse))
+    return left + given
 
 
 @dataclass(frozen=True)

@@ -67,10 +67,10 @@ def _contributions(mean, variance, groups, seed) -> list[tuple[float, float]]:
     if len(mean) == 0:
         return [(0.0, 0.0)] * len(groups)
     std = [mp.sqrt(v) for v in variance]
-    ratio = np.array([[float(a / b) for b in std] for a in std])
+    ratio = np.array([[_capped(a / b) for b in std] for a in std])
     away = np.array(
         [
-            [[float((x - y) / b) for x, y in zip(m, k, strict=True)] for k, b in zip(mean, std, strict=True)]
+            [[_capped((x - y) / b) for x, y in zip(m, k, strict=True)] for k, b in zip(mean, std, strict=True)]
             for m in mean
         ]
     )
@@ -89,10 +89,17 @@ def _contributions(mean, variance, groups, seed) -> list[tuple[float, float]]:
     return [(t / len(mean), math.sqrt(e) / len(mean)) for t, e in zip(totals, errors, strict=True)]
 
 
+def _capped(value) -> float:
+    """A distance or a ratio as a double that can still be squared; what lies beyond has no weight anyway."""
+    if abs(value) < 1e140:
+        return float(value)
+    return 1e140 if value > 0 else -1e140
+
+
 def _log_density(places, ratio, away):
     outputs = places.shape[1]
     scaled = np.clip(places * ratio + away[None, :], -1e150, 1e150)
-    return -0.5 * np.sum(scaled**2, axis=1) + outputs * math.log(max(ratio, 1e-300))
+    return -0.5 * np.sum(scaled**2, axis=1) + outputs * math.log(max(ratio, 1e-140))
 
 
 def _places(i, ratio, away, seed):
@@ -123,7 +130,7 @@ def _crossings(ratio, away, j):
         with np.errstate(invalid="ignore", over="ignore"):
             a = (ratio[j] ** 2 - ratio[k] ** 2) / 2
             b = ratio[j] * away[j] - ratio[k] * away[k]
-            c = (away[j] ** 2 - away[k] ** 2) / 2 - math.log(max(ratio[j], 1e-300) / max(ratio[k], 1e-300))
+            c = (away[j] ** 2 - away[k] ** 2) / 2 - math.log(max(ratio[j], 1e-140) / max(ratio[k], 1e-140))
         if not np.all(np.isfinite([a, b, c])):
             continue
         roots = np.roots([a, b, c]) if a != 0 else ([-c / b] if b != 0 else [])
