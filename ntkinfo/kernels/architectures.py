@@ -6,17 +6,17 @@ fan-in N is z = w_std / √N · W x + b_std · b (Jacot, Gabriel & Hongler 2018)
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ntkinfo.core import checks
-from ntkinfo.core.arrays import Array, float64
+from ntkinfo.core.arrays import Array
 from ntkinfo.kernels.activations import Activation, LeakyRelu, NumericalActivation, load_stax, resolve_activation
 from ntkinfo.kernels.convolutional import Convolutional, WideResidual
 from ntkinfo.kernels.network import Network, canonical_common, check_common, check_sizes, deviations
+from ntkinfo.kernels.stax_network import StaxNetwork
 
 __all__ = [
     "Activation",
@@ -79,81 +79,3 @@ class FullyConnected(Network):
                 f"{name} has shape {array.shape}; inputs are (n, features) or (n, height, width, channels)"
             )
         return array.reshape(len(array), -1)
-
-
-@dataclass(frozen=True)
-class StaxNetwork(Network):
-    """Any network given as a stax triple, as `neural_tangents.stax.serial` returns it.
-
-    Kernels are those of `kernel_fn`. With `stax.Relu` and its relatives the NTK of an input with itself then keeps only
-    half of the digits (2e-8 relative): take `ntkinfo`'s activations' `.layer()` in the triple where that matters. A
-    mask is an argument of the triple's functions, `mask_constant`, which is not passed: give functions that bind it.
-
-    Args:
-        init_fn: makes the parameters of a finite network.
-        apply_fn: evaluates a finite network.
-        kernel_fn: the infinite-width kernels.
-        name: what to call the network; part of the fingerprint.
-        input_shape: shape of one input, without the batch axis.
-
-    Raises:
-        TypeError: one of the three is not a function.
-        ValueError: an empty input shape; a triple with dropout, whose outputs are random beyond its parameters.
-    """
-
-    init_fn: Callable
-    apply_fn: Callable
-    kernel_fn: Callable
-    name: str
-    input_shape: tuple[int, ...]
-
-    def __post_init__(self):
-        for key in ("init_fn", "apply_fn", "kernel_fn"):
-            if not callable(getattr(self, key)):
-                raise TypeError(f"{key} is {getattr(self, key)!r}; it must be a function, as stax.serial returns it")
-        if getattr(self.kernel_fn, "input_req", {}).get("use_dropout", False):
-            raise ValueError(
-                f"{self.name} holds dropout, so that its outputs are random even for given parameters, and the law of "
-                "an ensemble does not describe them; leave the dropout layers out"
-            )
-        shape = tuple(self.input_shape)
-        if not shape:
-            raise ValueError("input_shape is (); give the shape of one input, such as (784,) or (28, 28, 1)")
-        for size in shape:
-            checks.whole("input_shape", size)
-        object.__setattr__(self, "input_shape", shape)
-
-    def layers(self, width: int | None = None, outputs: int | None = None) -> tuple:
-        """The triple itself; its width and outputs are those with which it was built."""
-        if width is not None or outputs is not None:
-            raise ValueError(
-                f"{self.name} has the width and the outputs with which its triple was built; call layers() without them"
-            )
-        return self.init_fn, self.apply_fn, self.kernel_fn
-
-    def describe(self) -> str:
-        """The name and the input shape."""
-        return f"{self.name} (stax triple, inputs of shape {self.input_shape})"
-
-    def canonical(self) -> dict[str, Any]:
-        """Name, input shape, and the kernels on fixed inputs to nine significant digits."""
-        size = int(np.prod(self.input_shape))
-        probes = np.sin(np.outer(np.arange(1, 7), np.arange(1, size + 1)) + np.arange(6)[:, None])
-        probes = probes.reshape(6, *self.input_shape)
-        with float64():
-            values = self.kernel_fn(probes[:3], probes[3:], ("nngp", "ntk"))
-        text = [f"{value:.8e}" for kernel in values for value in np.asarray(kernel).ravel()]
-        return {"network": "stax", "name": self.name, "input_shape": list(self.input_shape), "values": text}
-
-    def prepare(self, inputs: Array, name: str = "inputs") -> np.ndarray:
-        """The inputs, checked against the input shape."""
-        array = np.asarray(inputs, dtype=np.float64)
-        checks.shape(name, array, (None, *self.input_shape), f"inputs of {self.name}")
-        return array
-
-    @property
-    def kernel_notes(self) -> tuple[str, ...]:
-        """Where the digits of a triple's kernels end."""
-        return (
-            f"kernels of {self.name} as its kernel_fn gives them: with stax.Relu the NTK of equal inputs has 8 digits",
-        )
