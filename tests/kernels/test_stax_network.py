@@ -176,3 +176,11 @@ def test_inputs_of_another_shape_are_refused_with_what_to_do():
         network.prepare(np.ones((3, 4, 4)), "x")
     with pytest.raises(ValueError, match=r"reshape them with x\.reshape\(-1, 4, 4, 1\)"):
         network.prepare(np.ones((3, 16)), "x")
+
+
+def test_what_relu_of_stax_loses_at_equal_inputs_is_measured_and_said():
+    relu = stax.serial(stax.Dense(1, 1.5), stax.Relu(), stax.Dense(1, 1.5), stax.Relu(), stax.Dense(1))
+    lossy = StaxNetwork(*relu, name="relu", input_shape=(5,))
+    assert 1e-9 < lossy.stated_error < 1e-6
+    assert "equal inputs are off by up to" in lossy.kernel_notes[-1]
+    assert StaxNetwork(*DENSE, name="erf", input_shape=(5,)).stated_error < 1e-13
