@@ -14,10 +14,19 @@ from ntkinfo.data.input_files import FilePath, existing_file, fits_in_memory
 
 SPLIT_FIELDS = ("x_train", "y_train", "x_test", "y_test")
 POOL_FIELDS = ("x", "y")
+# Names that others write for the same fields.
+_OTHER_SPLITS = (
+    ("X_train", "y_train", "X_test", "y_test"),
+    ("train_images", "train_labels", "test_images", "test_labels"),
+)
+_OTHER_POOLS = (("X", "y"), ("images", "labels"), ("data", "target"))
 
 
 def read_npz(path: FilePath) -> dict[str, np.ndarray]:
     """Read x_train, y_train, x_test, y_test, or x and y, from an NPZ file; other fields are left alone.
+
+    Without them train_images, train_labels, test_images, test_labels (as MedMNIST names them), images and labels, data
+    and target, and a capital X are taken for them, where all of a set are there.
 
     Args:
         path: the file, as `numpy.savez` or `numpy.savez_compressed` writes it.
@@ -33,7 +42,7 @@ def read_npz(path: FilePath) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(place):
         raise ValueError(f"{place} is not an NPZ file (a zip archive), or is cut short; write it with numpy.savez")
     with _archive(place) as archive:
-        present = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        present = _canonical({name.removesuffix(".npy"): name for name in archive.namelist()})
         wanted = _wanted_fields(place, list(present))
         fits_in_memory(place, sum(archive.getinfo(present[field]).file_size for field in wanted))
         return {field: _read_member(archive, present[field], place, field) for field in wanted}
@@ -44,6 +53,17 @@ def _archive(place: Path) -> zipfile.ZipFile:
         return zipfile.ZipFile(place)
     except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
         raise ValueError(f"{place} is a damaged NPZ file ({error}); write it again") from error
+
+
+def _canonical(present: dict[str, str]) -> dict[str, str]:
+    """Members by field, those of another known set of names under the names of this package."""
+    if any(field in present for field in (*SPLIT_FIELDS[:1], *SPLIT_FIELDS[2:3], *POOL_FIELDS[:1])):
+        return present
+    for names, others in ((SPLIT_FIELDS, _OTHER_SPLITS), (POOL_FIELDS, _OTHER_POOLS)):
+        for other in others:
+            if all(field in present for field in other):
+                return present | {name: present[field] for name, field in zip(names, other, strict=True)}
+    return present
 
 
 def _wanted_fields(place: Path, present: Sequence[str]) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Rows that repeat, row numbers beside a table, cells without a value, images in either order of channels."""
 
 import json
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -32,8 +33,8 @@ def with_repeats(n, copies, seed=0):
 @pytest.mark.parametrize("sizes", [(60, 30), (30, 50), (45, 45)])
 def test_repeated_rows_lie_on_one_side_and_sizes_stay(seed, sizes):
     source = with_repeats(90, 15)
-    data = prepare(source, *sizes, seed, RAW)
-    before = prepare(source, *sizes, seed, Preparation(standardise=False, repeats_together=False))
+    data = prepare(source, sizes[0], sizes[1], seed, RAW)
+    before = prepare(source, sizes[0], sizes[1], seed, Preparation(standardise=False, repeats_together=False))
     assert torn(before) > 0 == torn(data)
     assert (len(data.x_train), len(data.x_test)) == sizes
     drawn = [sorted(map(tuple, np.concatenate([d.x_train, d.x_test]))) for d in (data, before)]
@@ -191,7 +192,7 @@ ONE_HOT = {"y_train": np.eye(3) - 1 / 3, "y_test": np.eye(3)[:1] - 1 / 3}
         ({"class_names": ("a", "b", "c", "d")}, "class_names names 4 classes"),
         ({"class_names": ("a", "b", "a")}, "names a class twice"),
         ({"labels_train": np.array([0.0, np.nan, 2])}, "NaN or infinite"),
-        ({"labels_train": np.ma.masked_array([0, 1, 2], [0, 1, 0])}, "masked"),
+        ({"labels_train": np.ma.masked_array(np.array([0, 1, 2]), np.array([False, True, False]))}, "masked"),
         ({"x_train": np.ma.masked_array(np.eye(3), np.eye(3) > 0)}, "masked"),
         ({"y_train": np.full((3, 3), 0.5), "labels_train": np.array([0, 2, 2])}, "no input is of class 1"),
         ({"y_train": np.full((3, 3), 0.5), "labels_train": np.array([0, 7, 10**9])}, "no input is of class 1"),
@@ -207,7 +208,7 @@ def test_labels_that_fit_are_taken():
     signs = Dataset(
         np.eye(2), np.array([[-1.0], [1.0]]), np.eye(2), np.array([[1.0], [-1.0]]), np.array([0, 1]), np.array([1, 0])
     )
-    assert signs.labels_test.tolist() == [1, 0]
+    assert np.array_equal(np.asarray(signs.labels_test), [1, 0])
     with pytest.raises(ValueError, match="larger of two target values"):
         Dataset(
             np.eye(2),
@@ -217,3 +218,23 @@ def test_labels_that_fit_are_taken():
             np.array([1, 0]),
             np.array([0, 1]),
         )
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("train_images", "train_labels", "test_images", "test_labels"), ("X_train", "y_train", "X_test", "y_test")],
+)
+def test_fields_by_other_names_and_labels_of_other_shapes(tmp_path, names):
+    random = np.random.default_rng(0)
+    x, y = random.integers(0, 256, (60, 8, 8)).astype(np.uint8), np.arange(60) % 3
+    place, found = tmp_path / "d.npz", []
+    for labels in (y, y[:, None], np.eye(3)[y]):
+        fields: dict[str, Any] = dict(zip(names, (x[:40], labels[:40], x[40:], labels[40:]), strict=True))
+        np.savez(place, **fields)
+        found.append(ni.data.npz(place).fingerprint)
+    np.savez(place, x_train=x[:40], y_train=y[:40], x_test=x[40:], y_test=y[40:], X=x, images=x)
+    assert {*found} == {ni.data.npz(place).fingerprint}
+    for pool in (("X", "y"), ("images", "labels"), ("data", "target")):
+        fields = {pool[0]: x, pool[1]: y}
+        np.savez(place, **fields)
+        assert ni.data.npz(place, n_train=40).class_names == ("0", "1", "2")
