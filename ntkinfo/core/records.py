@@ -23,7 +23,8 @@ class Estimate:
     Args:
         value: the number or array of numbers, in nats where it is an information.
         standard_error: one standard deviation of the sampling error ("Monte Carlo"), or a bound on the numerical error
-            (every other meaning); 0 where only rounding is left.
+            (every other meaning); 0 where only rounding is left. An infinite value has an infinite error: where one is
+            given with a finite error, that becomes infinite.
         meaning: what the value is.
         method: the route by which it was computed, in a few words.
     """
@@ -32,6 +33,20 @@ class Estimate:
     standard_error: Array | float
     meaning: Meaning
     method: str = ""
+
+    def __post_init__(self):
+        error = errors_of(self.value, self.standard_error)
+        if error is not self.standard_error:
+            object.__setattr__(self, "standard_error", error)
+
+
+def errors_of(value: Array | float, error: Array | float) -> Array | float:
+    """The errors as they are, but infinite where a value is: infinity plus or minus a number says nothing."""
+    infinite = np.isinf(np.asarray(value))
+    if not np.any(infinite & np.isfinite(np.asarray(error))):
+        return error
+    changed = np.where(infinite, np.inf, np.asarray(error))
+    return float(changed) if changed.ndim == 0 else changed
 
 
 @dataclass(frozen=True)

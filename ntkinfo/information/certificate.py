@@ -19,6 +19,7 @@ from ntkinfo.core.records import Estimate
 from ntkinfo.information.curve_table import SPLITS
 from ntkinfo.information.label_model import LabelModel
 from ntkinfo.information.quantities import QUANTITIES
+from ntkinfo.information.second_kernels import entries
 from ntkinfo.information.second_law import Snapshot
 from ntkinfo.information.second_propagator import NotCheckedError, SecondRoute
 from ntkinfo.information.second_routes import ROUTES, Place
@@ -79,20 +80,22 @@ class Certificate:
         share: of the times that were drawn.
         seed: of the draw.
         findings: one a quantity.
+        kernels: one for each kernel, over a few entries drawn by chance, of nearest pairs and of the diagonals.
     """
 
     share: float
     seed: int
     findings: tuple[Finding, ...]
+    kernels: tuple[Finding, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Whether every checked value agrees."""
-        return all(finding.passed for finding in self.findings)
+        """Whether every checked value and kernel entry agrees."""
+        return all(finding.passed for finding in (*self.findings, *self.kernels))
 
     @property
     def checked(self) -> int:
-        """How many values were compared."""
+        """How many values of the curves were compared."""
         return sum(finding.checked for finding in self.findings)
 
     @property
@@ -105,23 +108,25 @@ class Certificate:
         """One line: how many values agree, and which quantities do not."""
         beyond = sum(finding.not_checked for finding in self.findings)
         left = f"; {beyond} beyond the second route's reach" if beyond else ""
-        if self.checked == 0:
+        if self.kernels and not any(finding.checked for finding in self.kernels):
+            left = f"{left}; kernels not checked"
+        if self.checked == 0 and self.passed:
             return f"nothing certified{left}"
         if self.passed:
             agree = (
                 f"certified: {self.checked} values agree, the largest discrepancy is {self.largest:.2g} stated errors"
             )
             return f"{agree}{left}"
-        failed = ", ".join(finding.quantity for finding in self.findings if not finding.passed)
-        return (
-            f"NOT certified: {failed} disagree with the second route, by up to {self.largest:.3g} stated errors{left}"
-        )
+        wrong = [finding for finding in (*self.kernels, *self.findings) if not finding.passed]
+        failed, largest = ", ".join(finding.quantity for finding in wrong), max(finding.largest for finding in wrong)
+        return f"NOT certified: {failed} disagree with the second route, by up to {largest:.3g} stated errors{left}"
 
     def to_json(self) -> str:
         """The certificate as JSON; NaN and infinities as text."""
         record = asdict(self) | {"passed": self.passed, "verdict": self.verdict}
-        for finding, one in zip(record["findings"], self.findings, strict=True):
-            finding["passed"] = one.passed
+        for key, findings in (("findings", self.findings), ("kernels", self.kernels)):
+            for finding, one in zip(record[key], findings, strict=True):
+                finding["passed"] = one.passed
         return json.dumps(_plain(record), indent=1)
 
     @classmethod
@@ -134,7 +139,8 @@ class Certificate:
         try:
             record = json.loads(text)
             findings = tuple(_read(entry) for entry in record["findings"])
-            return cls(float(record["share"]), int(record["seed"]), findings)
+            kernels = tuple(_read(entry) for entry in record.get("kernels", ()))
+            return cls(float(record["share"]), int(record["seed"]), findings, kernels)
         except (KeyError, TypeError) as error:
             raise ValueError(f"the text is not a certificate of curves: {error!r}") from error
 
@@ -155,7 +161,9 @@ def certify(
     quantity is checked there on every split, so that each value has the same chance; besides them one place of every
     route that a quantity's `_method` names. The second routes are dense algebra on the kernels at that time (matrix
     doubling, Cholesky solves, a singular value decomposition where neither reaches), direct formulas, plain Monte Carlo
-    with other draws, and other quadratures: see `second_routes`.
+    with other draws, and other quadratures: see `second_routes`. Of the kernels of a fully connected network a few
+    entries are computed again in 40 digits or by another quadrature: see `second_kernels`; those of other networks, and
+    kernels given as arrays, are not checked, and the certificate says so.
 
     Args:
         distribution: the law that the curves were computed from.
@@ -169,7 +177,8 @@ def certify(
     Returns:
         One finding a quantity. A comparison of numerical values agrees up to 5 stated errors; one with Monte Carlo up
         to 5 standard errors, or where there are so many that chance alone would exceed that, up to the deviation that
-        honest values all stay within with probability 0.999. Values between bounds have to lie between them.
+        honest values all stay within with probability 0.999. Values between bounds have to lie between them. Infinity
+        agrees with infinity alone; where either route states that it has no digits, the value counts as not checked.
 
     Raises:
         ValueError: a share outside (0, 1], or curves over other times.
@@ -181,6 +190,7 @@ def certify(
         raise ValueError("the curves are over other times than the distribution; give the curves of this distribution")
     names = [name for name in QUANTITIES if name in curves and name in ROUTES]
     chosen = _places(curves, names, len(distribution.times), share, np.random.default_rng([seed, 1]))
+    kernels = _kernels(distribution, np.random.default_rng([seed, 2]))
     route, compared = SecondRoute(distribution), {name: [] for name in names}
     sizes = {name: _size(curves[name].values) for name in names}
     with float64():
@@ -189,7 +199,7 @@ def certify(
             for name, split in chosen[index]:
                 place = Place(snapshot, split, _seed(seed, index, split), extra_inputs, label_model or LabelModel())
                 compared[name] += list(_compare(curves, name, place, sizes[name]))
-    return Certificate(share, seed, _findings(compared))
+    return Certificate(share, seed, _findings(compared), _findings(kernels))
 
 
 @dataclass(frozen=True)
@@ -210,7 +220,7 @@ class _Comparison:
             return 0.0
         difference = abs(self.value - self.second)
         if not np.isfinite(difference) or self.error == 0:
-            return float("inf")
+            return float("inf")  # infinity and a number never agree, whatever errors are stated
         return difference / self.error
 
 
@@ -299,11 +309,28 @@ def _judged(where: str, first: tuple[float, float, str], second: Estimate, size:
     other, error = float(second.value), float(second.standard_error)
     sampled = "Monte Carlo" in meaning or second.meaning == "Monte Carlo"
     total = float(np.hypot(stated, error)) if sampled else stated + error
-    blunt = np.isfinite(value) and error > max(_BLUNT * abs(value), _FLOOR * size)
-    if not np.isfinite(total) or (blunt and not sampled):
-        reason = "the second route has too few digits there"
-        return _Comparison(where, value, other, total, second.method, sampled, reason)
-    return _Comparison(where, value, other, total, second.method, sampled)
+    reason = ""
+    if np.isfinite(other) and not np.isfinite(error):
+        reason = "the second route has no digits there"
+    elif np.isfinite(value) and not np.isfinite(stated):
+        reason = "the curves state no digits there"
+    elif np.isfinite(value) and not sampled:
+        blunt = error > max(_BLUNT * abs(value), _FLOOR * size)
+        reason = "the second route has too few digits there" if blunt else ""
+    return _Comparison(where, value, other, total, second.method, sampled, reason)
+
+
+def _kernels(distribution: OutputDistribution, random: np.random.Generator) -> dict[str, list[_Comparison]]:
+    """Entries of both kernels, compared relative to the two inputs' own values."""
+    compared: dict[str, list[_Comparison]] = {"kernel nngp": [], "kernel ntk": []}
+    try:
+        for entry in entries(distribution, random):
+            for each, pair, size in zip(compared.values(), (entry.nngp, entry.ntk), entry.size, strict=True):
+                each.append(_Comparison(entry.where, *pair, entry.error * size, entry.route, False))
+    except NotCheckedError as error:
+        for each in compared.values():
+            each.append(_Comparison("", np.nan, np.nan, 0.0, "", False, str(error)))
+    return compared
 
 
 def _findings(compared: dict[str, list[_Comparison]]) -> tuple[Finding, ...]:

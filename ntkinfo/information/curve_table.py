@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from ntkinfo.core.records import Estimate
+from ntkinfo.core.records import Estimate, errors_of
 from ntkinfo.core.units import unit_attributes
 from ntkinfo.information.curve_methods import SUFFIX, MethodCodes
 from ntkinfo.information.provenance import TIME_UNITS
-from ntkinfo.information.quantities import QUANTITIES, SUFFIXES
+from ntkinfo.information.quantities import CLIPPED, QUANTITIES, SUFFIXES
 from ntkinfo.training.output_distribution import OutputDistribution
 
 SPLITS = ("train", "test")
@@ -50,7 +50,7 @@ class CurveTable:
     ) -> None:
         """Put a value that has one route only, and its numerical error."""
         self.put(name, values, split, part)
-        self.put(f"{name}_standard_error", errors, split, part)
+        self.put(f"{name}_standard_error", errors_of(np.asarray(values), errors), split, part)
 
     def _shape(self, name: str) -> tuple[int, ...]:
         count = len(self._times)
@@ -84,6 +84,8 @@ class CurveTable:
         if suffix:
             attributes["long_name"] = f"{quantity.long_name}: {SUFFIXES[suffix]}"
             attributes["meaning"] = SUFFIXES[suffix]
+            if suffix in CLIPPED:
+                attributes["clipped"] = CLIPPED[suffix]
         elif base in self._routes:
             # A curve may change its route on the way; it then names them all, and `_method` says which is where.
             attributes["meaning"] = " | ".join(self._routes[base].meanings)

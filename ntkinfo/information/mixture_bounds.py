@@ -42,6 +42,20 @@ class PairwiseBounds:
     label_upper: float | None = None
     label_gap: float | None = None
 
+    def of_label(self, entropy: float) -> tuple[float, float]:
+        """Bounds on the information about the label, clipped at 0, the labels' entropy and the bound of the component.
+
+        Args:
+            entropy: of the labels, in nats.
+
+        Raises:
+            ValueError: bounds without labels.
+        """
+        if self.label_lower is None or self.label_upper is None:
+            raise ValueError("the bounds were computed without labels")
+        upper = min(self.label_upper, entropy, self.upper)
+        return min(max(self.label_lower, 0.0), upper), upper
+
 
 def pairwise_information(
     mean: Float[Array, "m C"],

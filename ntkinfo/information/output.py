@@ -59,8 +59,9 @@ class TargetInformation:
 
     Args:
         value: the best value, by quadrature or Monte Carlo as in `InputInformation`, unclipped.
-        lower: pairwise lower bound of h(z) less the upper bounds of h(z|c); it may be below 0.
-        upper: pairwise upper bound of h(z) less the lower bounds of h(z|c); it may be above the ceiling.
+        lower: pairwise lower bound of h(z) less the upper bounds of h(z|c), or 0 where that is below.
+        upper: pairwise upper bound of h(z) less the lower bounds of h(z|c), or the ceiling or the upper bound of I(Z;X)
+            where that is above.
         ceiling: entropy of the labels.
         noiseless: how many inputs were treated as having no output variance.
     """
@@ -246,10 +247,8 @@ def _noisy_information(
         sampled = sampled.allowing_for_unseen(*most_unseen(bounds, float(np.log(len(mean)))))
     values = _values(to_numpy(mean), to_numpy(variance), labels, samples, tolerance, sampled)
     label = None
-    if values[1] is not None:
-        assert bounds.label_lower is not None
-        assert bounds.label_upper is not None
-        label = _Route(values[1], bounds.label_lower, bounds.label_upper)
+    if values[1] is not None and labels is not None:
+        label = _Route(values[1], *bounds.of_label(discrete_entropy(labels)))
     return _Noisy(_Route(values[0], bounds.lower, bounds.upper), label, sampled)
 
 

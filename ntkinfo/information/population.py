@@ -23,6 +23,7 @@ from ntkinfo.data.synthetic import GaussianPair
 from ntkinfo.information.plane_records import PlaneTrajectory
 
 _PAIRS_AT_ONCE = 1 << 16  # keeps one block of exponents in a processor's cache
+_QUERIES_OF_A_SLOPE = 16
 _LOG_TWO_PI = float(np.log(2 * np.pi))
 
 
@@ -296,7 +297,11 @@ def _log_joint(logs: Float[Array, "b s m"], densities: Float[Array, "b s m"], ta
 
 
 def _controlled(values: Float[np.ndarray, "b 4 t q"], controls: Float[np.ndarray, "b q f"]) -> np.ndarray:
-    """Take from every value what the controls explain, with slopes fitted on the other batches; (4, T, all queries)."""
+    """Take from every value what the controls explain, with slopes fitted on the other batches; (4, T, all queries).
+
+    As many controls as there are queries to fit them on: with fewer, slopes add more scatter than they remove.
+    """
+    controls = controls[:, :, : (len(controls) - 1) * controls.shape[1] // _QUERIES_OF_A_SLOPE]
     centred = values - np.mean(values, axis=3, keepdims=True)
     moments = np.einsum("bqf,bqg->bfg", controls, controls)
     products = np.einsum("bktq,bqf->bktf", centred, controls)

@@ -88,6 +88,12 @@ SUFFIXES: Mapping[str, str] = {
 }
 """Endings of the variables that go with a curve."""
 
+CLIPPED: Mapping[str, str] = {
+    "_lower": "at 0",
+    "_upper": "at log m; for I(Z;Y) at the entropy of the labels and the upper bound of I(Z;X)",
+}
+"""Where bounds are cut off at what is known beforehand."""
+
 
 EARLIER_NAMES: Mapping[str, str] = {"parameter_distance": "parameter_distance_squared"}
 """What curves were called in earlier versions, with the same values; still read in files and taken where asked for."""

@@ -11,6 +11,7 @@ from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
 from ntkinfo.core.labels import class_numbers
 from ntkinfo.information.mixture_bounds import pairwise_information
+from ntkinfo.information.noiseless import discrete_entropy
 from ntkinfo.information.samples_binning import checked_activations
 
 CAVEAT = (
@@ -27,9 +28,10 @@ class PairwiseInformation:
     Args:
         input_lower: lower bound on I(X;T), with the Bhattacharyya distance.
         input_upper: upper bound on I(X;T), with the relative entropy; never above the ceiling.
-        target_lower: lower bound on I(T;Y): the lower bound for all inputs less the upper bounds within the classes; it
-            may be below 0. None without labels.
-        target_upper: upper bound on I(T;Y), likewise; it may be above H(Y). None without labels.
+        target_lower: lower bound on I(T;Y): the lower bound for all inputs less the upper bounds within the classes, or
+            0 where that is below. None without labels.
+        target_upper: upper bound on I(T;Y), likewise, or H(Y) or `input_upper` where that is above. None without
+            labels.
         target_from_lower: difference of lower bounds, as often published: neither bound. None without labels.
         target_from_upper: difference of upper bounds, as often published: neither bound. None without labels.
         ceiling: log m.
@@ -76,5 +78,5 @@ def pairwise_activations(
     if bounds.label_lower is None or bounds.label_upper is None:
         return PairwiseInformation(lower, upper, None, None, None, None, ceiling)
     within_upper, within_lower = lower - bounds.label_lower, upper - bounds.label_upper
-    target = bounds.label_lower, bounds.label_upper, lower - within_lower, upper - within_upper
-    return PairwiseInformation(lower, upper, *target, ceiling)
+    about = bounds.of_label(discrete_entropy(classes)) if classes is not None else (None, None)
+    return PairwiseInformation(lower, upper, *about, lower - within_lower, upper - within_upper, ceiling)

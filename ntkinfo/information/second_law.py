@@ -29,6 +29,7 @@ class SecondSide:
         labels: (p,) or None.
         left: (p, C), what is left to learn over exp(log_scale); None except without ridge at the training inputs.
         log_scale: logarithm of the scale of `left`.
+        centres: (p, C), training targets of inputs that all repeat training inputs; None for the targets.
     """
 
     mean: np.ndarray
@@ -43,6 +44,20 @@ class SecondSide:
     labels: np.ndarray | None
     left: np.ndarray | None = None
     log_scale: float = 0.0
+    centres: np.ndarray | None = None
+
+    @property
+    def limits(self) -> np.ndarray:
+        """Where the means end without ridge: the training targets, (p, C); meant for a side with `left`."""
+        return self.targets if self.centres is None else self.centres
+
+
+def repeats(inputs: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the inputs that equal a training input exactly, and which one."""
+    places = {(row + 0.0).tobytes(): i for i, row in enumerate(train)}
+    found = [(i, places[key]) for i, row in enumerate(inputs) if (key := (row + 0.0).tobytes()) in places]
+    rows = np.array(found, dtype=np.int64).reshape(-1, 2)
+    return rows[:, 0], rows[:, 1]
 
 
 class Snapshot:
@@ -196,7 +211,26 @@ class Snapshot:
             log = np.log(variance)
         relative = np.divide(error, variance, out=np.zeros_like(error), where=variance > 0)
         y = to_numpy(data.y_test)
-        return SecondSide(mean, mean - y, variance, log, start, mean_error, error, relative, y, data.labels_test)
+        side = SecondSide(mean, mean - y, variance, log, start, mean_error, error, relative, y, data.labels_test)
+        return self._with_repeats(side)
+
+    def _with_repeats(self, side: SecondSide) -> SecondSide:
+        """Test inputs that equal a training input have its law, of which no difference of large numbers is formed."""
+        rows, same = repeats(to_numpy(self.law.data.x_test), to_numpy(self.law.data.x_train))
+        if not len(rows):
+            return side
+        train, values = self.side("train"), dict(vars(side))
+        for key in ("mean", "variance", "log_variance", "mean_error", "variance_error", "relative_error"):
+            changed = np.array(values[key])
+            changed[rows] = getattr(train, key)[same]
+            values[key] = changed
+        residual = np.array(side.residual)
+        residual[rows] = train.residual[same] + (train.targets[same] - side.targets[rows])
+        values["residual"] = residual
+        if len(rows) == len(side.targets) and train.left is not None:
+            # What is left to learn is of the training targets; with others the test targets play no part in Z.
+            values.update(left=train.left[same], log_scale=train.log_scale, centres=train.targets[same])
+        return SecondSide(**values)
 
     def _noise_error(self, std: np.ndarray, reach: np.ndarray, variance: np.ndarray) -> np.ndarray:
         route = self.route

@@ -86,8 +86,8 @@ def _in_own_units(side: SecondSide, left: np.ndarray, seed: int) -> tuple[Estima
     """Outputs with unequal targets far apart, those with equal targets by what is left to learn, in its own scale."""
     std = np.exp(0.5 * side.log_variance - side.log_scale)
     reach = (float(np.max(np.abs(left))) + float(np.max(std))) * np.exp(side.log_scale)
-    groups = _distinct(side.targets, 1e-9 * float(np.max(np.abs(side.targets))))
-    centres = np.stack([side.targets[groups == g][0] for g in range(groups.max() + 1)])
+    groups = _distinct(side.limits, 1e-9 * float(np.max(np.abs(side.limits))))
+    centres = np.stack([side.limits[groups == g][0] for g in range(groups.max() + 1)])
     apart = [
         np.min(np.linalg.norm(np.delete(centres, g, 0) - c, axis=1), initial=np.inf) for g, c in enumerate(centres)
     ]

@@ -35,7 +35,7 @@ def certificate_table(certificate: Certificate, title: str = "") -> Table:
         table.add_column(heading, justify="right")
     table.add_column("at")
     table.add_column("second route", overflow="fold")
-    for finding in certificate.findings:
+    for finding in (*certificate.kernels, *certificate.findings):
         table.add_row(*_cells(finding))
     return table
 
@@ -66,7 +66,7 @@ def _shortened(routes: list[str]) -> str:
 def _reasons(certificate: Certificate) -> dict[str, list[str]]:
     """Quantities by why some of their values were not checked."""
     found: dict[str, list[str]] = {}
-    for finding in certificate.findings:
+    for finding in (*certificate.kernels, *certificate.findings):
         for reason in finding.reasons:
             found.setdefault(reason, []).append(finding.quantity)
     return found

@@ -119,7 +119,9 @@ class Series:
         if "time" not in array.dims:
             array = array.broadcast_like(self.curves["time"])
         scale = np.log(2.0) if self.bits and unit_of(array.attrs) == "nat" else 1.0
-        return np.asarray(array.values, dtype=float) / scale
+        row = np.asarray(array.values, dtype=float) / scale
+        # No band can be drawn about a value without digits, nor about infinity.
+        return np.where(np.isfinite(row), row, np.nan) if suffix.endswith("_standard_error") else row
 
     def interval(self, lower: str, upper: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Two rows of bounds, or None where either is missing."""

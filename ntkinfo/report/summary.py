@@ -92,6 +92,8 @@ def _cell(value: float, error: float) -> str:
         return "-"
     if np.isinf(value):
         return "∞" if value > 0 else "-∞"
+    if np.isinf(error):
+        return f"{value:.4g} ± ∞"
     if not (np.isfinite(error) and error > max(1e-5 * abs(value), 1e-9)):
         return f"{value:.4g}"
     places = max(0, 1 - int(np.floor(np.log10(error))))
