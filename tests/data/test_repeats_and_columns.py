@@ -43,7 +43,7 @@ def test_repeated_rows_lie_on_one_side_and_sizes_stay(seed, sizes):
     assert data.provenance["test_inputs_equal_to_training_inputs"] == 0 == data.repeated_across
     assert before.provenance["test_inputs_equal_to_training_inputs"] == before.repeated_across > 0
     assert "test inputs equal a training input" in before.notes[0]
-    assert np.bincount(data.labels_train).tolist() == np.bincount(before.labels_train).tolist()
+    assert np.bincount(np.asarray(data.labels_train)).tolist() == np.bincount(np.asarray(before.labels_train)).tolist()
 
 
 def test_a_split_without_repeats_is_as_it_was():
