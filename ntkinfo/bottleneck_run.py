@@ -25,10 +25,10 @@ from ntkinfo.information.curve_files import save_curves
 from ntkinfo.report.bottleneck_dataset import discrete_dataset, gaussian_dataset
 from ntkinfo.report.bottleneck_figure import bottleneck_figure
 from ntkinfo.report.bottleneck_table import print_bottleneck
-from ntkinfo.report.progress import ConsoleProgress, Interruptible
+from ntkinfo.report.progress import ConsoleProgress, Interruptible, uninterrupted
 from ntkinfo.report.results import ResultsFolder
 from ntkinfo.report.style import save_figure
-from ntkinfo.running import DONE, INTERRUPTED, NOT_CERTIFIED, Job, Switches, refuse_to_replace, run_job
+from ntkinfo.running import DONE, INTERRUPTED, NOT_CERTIFIED, Job, Switches, asked_for, refuse_to_replace, run_job
 
 _DUAL_REACH = 100.0  # the dual is solved up to so many times its critical beta
 
@@ -61,22 +61,26 @@ def run_bottleneck(path: str | None, given: Mapping[str, Any], problems: Sequenc
 
 def _run(config: BottleneckConfig, switches: Switches, messages: Console, output: Console) -> int:
     with ResultsFolder(config.output.folder) as folder:
-        refuse_to_replace(folder.folder, _names(config), switches)
+        refuse_to_replace(folder.folder, _names(config), switches, asked_for(config))
         start = time.monotonic()
         law = problem(config)
         output.print(escape(describe(law)), highlight=False, soft_wrap=True)
-        with ConsoleProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
-            found, whole = compute(law, config.solver, track)
-        if found is None:
-            messages.print("Interrupted before anything was finished; nothing was written.")
-            return INTERRUPTED
+        with uninterrupted():
+            with ConsoleProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
+                found, whole = compute(law, config.solver, track)
+            if found is None:
+                messages.print("Interrupted before anything was finished; nothing was written.")
+                return INTERRUPTED
+            written = _write(folder, found, config)
         output.print()
         print_bottleneck(output, found, config.output.bits)
-        written = _write(folder, found, config)
         names = ", ".join(place.name for place in written)
         output.print(f"\n{names} in {escape(str(folder.folder))} ({time.monotonic() - start:.0f} s)", soft_wrap=True)
     if not whole:
-        messages.print("Interrupted. What was finished is written; its certificates hold and are looser.")
+        messages.print(
+            "Interrupted. What was finished is written; its certificates hold and are looser; "
+            "the same command begins anew."
+        )
         return INTERRUPTED
     return _judge(found, config, messages)
 
@@ -151,7 +155,7 @@ def _names(config: BottleneckConfig) -> list[str]:
 
 def _write(folder: ResultsFolder, found: xr.Dataset, config: BottleneckConfig) -> list:
     text = dump_config(resolved(config))
-    found = found.assign_attrs(configuration=text)
+    found = found.assign_attrs(configuration=text, asked=asked_for(config))
     files: dict[str, Any] = {"bottleneck.nc": lambda place: save_curves(found, place)}
     figure = bottleneck_figure(found, config.output.bits)
     for suffix in dict.fromkeys(config.output.formats):

@@ -6,13 +6,14 @@ Heavy modules are imported by the commands that need them, so that help and mist
 from __future__ import annotations
 
 import importlib
+import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from cyclopts import App, CycloptsError, Parameter
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -21,6 +22,7 @@ from ntkinfo.cli_flags import as_problem, flag_class, given_flags, without_unkno
 from ntkinfo.compare_config import CompareConfig
 from ntkinfo.config import Config
 from ntkinfo.config_reading import Problem, Section, flags
+from ntkinfo.report.terminal import Terminal
 from ntkinfo.running import report
 from ntkinfo.search_config import SearchConfig
 
@@ -121,12 +123,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: the words after the program's name; None takes those of this process.
     """
-    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+    # Batch systems end a job with SIGTERM: what Ctrl-C keeps is kept then too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    code = run(sys.argv[1:] if arguments is None else arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the command line and return its exit code."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     words, problems = without_unknown_flags(list(arguments), {command.name: command.model for command in COMMANDS})
     app = _application(problems)
     try:
@@ -274,9 +283,9 @@ def report_page(folder: str, /, *, page: str | None = None, bits: bool | None = 
     try:
         written = write_page(folder, bits, page)
     except (ValueError, OSError) as error:
-        report(Console(stderr=True), [Problem("", str(error))])
+        report(Terminal(stderr=True), [Problem("", str(error))])
         return _FAILED
-    Console(width=10_000).print(escape(str(written)), highlight=False)
+    Terminal(width=10_000).print(escape(str(written)), highlight=False)
     return 0
 
 
@@ -291,7 +300,7 @@ def data(name: str | None = None, /) -> int:
     from ntkinfo.core import checks
     from ntkinfo.data import registry
 
-    console = Console()
+    console = Terminal()
     if name is None:
         table = _table("data set", "what it is")
         for key, entry in registry.ENTRIES.items():
@@ -302,7 +311,7 @@ def data(name: str | None = None, /) -> int:
     try:
         checks.choice("data", name, registry.ENTRIES)
     except ValueError as error:
-        report(Console(stderr=True), [Problem("", str(error))])
+        report(Terminal(stderr=True), [Problem("", str(error))])
         return _FAILED
     table = _table("flag", "default", "meaning")
     by_key = {flag.key: flag for flag in flags(Config).values() if flag.section == "data"}
@@ -326,7 +335,7 @@ def measures(*, json: Switch = False) -> int:
     if json:
         print(measures_json())
     else:
-        print_measures(Console())
+        print_measures(Terminal())
     return 0
 
 
@@ -344,7 +353,7 @@ def doctor() -> int:
     for finding in findings:
         state = f"[{colours.get(finding.state, 'yellow')}]{finding.state}[/]"
         table.add_row(finding.name, state, escape(finding.text))
-    Console().print(table)
+    Terminal().print(table)
     return int(any(finding.state == "failed" for finding in findings))
 
 

@@ -37,10 +37,10 @@ from ntkinfo.information.curve_files import save_curves
 from ntkinfo.report.comparison_dataset import comparison_dataset, with_parameters
 from ntkinfo.report.comparison_figure import comparison_figure
 from ntkinfo.report.comparison_table import print_comparison
-from ntkinfo.report.progress import ConsoleProgress, Interruptible
+from ntkinfo.report.progress import ConsoleProgress, Interruptible, uninterrupted
 from ntkinfo.report.results import ResultsFolder
 from ntkinfo.report.style import save_figure
-from ntkinfo.running import DONE, INTERRUPTED, Job, Switches, refuse_to_replace, run_job
+from ntkinfo.running import DONE, INTERRUPTED, Job, Switches, asked_for, refuse_to_replace, run_job
 
 _LEAST_MEMBERS = 24
 _CHECKPOINT = "checkpoint"
@@ -64,24 +64,25 @@ def run_compare(path: str | None, given: Mapping[str, Any], problems: Sequence[P
 
 def _run(config: CompareConfig, switches: Switches, messages: Console, output: Console) -> int:
     with ResultsFolder(config.output.folder) as folder:
-        refuse_to_replace(folder.folder, _names(config), switches)
+        refuse_to_replace(folder.folder, _names(config), switches, asked_for(config))
         start = time.monotonic()
         made = plan(config)
         _describe(output, config, made)
         checkpoint = Path(config.ensemble.checkpoint or folder.folder / _CHECKPOINT)
-        with ConsoleProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
-            parameters = _parameters(config, made, track)
-            results, whole = compute(config, made, checkpoint, track)
-        if not results:
-            messages.print(f"Interrupted before any width was finished; {_goes_on(checkpoint)}")
-            return INTERRUPTED
-        settings = comparison_settings(config, made.law)
-        found = comparison_dataset(results, scaling_of(results, _kinks(made)), made.law, settings.level)
-        found = found if parameters is None else with_parameters(found, parameters)
-        found = found.assign_attrs(complete="yes" if whole else "no, interrupted")
+        with uninterrupted():
+            with ConsoleProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
+                parameters = _parameters(config, made, track)
+                results, whole = compute(config, made, checkpoint, track)
+            if not results:
+                messages.print(f"Interrupted before any width was finished; {_goes_on(checkpoint)}")
+                return INTERRUPTED
+            settings = comparison_settings(config, made.law)
+            found = comparison_dataset(results, scaling_of(results, _kinks(made)), made.law, settings.level)
+            found = found if parameters is None else with_parameters(found, parameters)
+            found = found.assign_attrs(complete="yes" if whole else "no, interrupted")
+            written = _write(folder, found, config, made)
         print_comparison(output, found)
         _print_notes(output, found)
-        written = _write(folder, found, config, made)
         names = ", ".join(place.name for place in written)
         output.print(f"\n{names} in {escape(str(folder.folder))} ({time.monotonic() - start:.0f} s)", soft_wrap=True)
         if whole and config.ensemble.checkpoint is None:
@@ -180,7 +181,7 @@ def _names(config: CompareConfig) -> list[str]:
 
 
 def _goes_on(checkpoint: Path) -> str:
-    return f"the same command with --overwrite goes on from {checkpoint}."
+    return f"the same command goes on from {checkpoint}."
 
 
 def _describe(output: Console, config: CompareConfig, made: Plan) -> None:
@@ -207,7 +208,7 @@ def _print_notes(output: Console, found: xr.Dataset) -> None:
 
 def _write(folder: ResultsFolder, found: xr.Dataset, config: CompareConfig, made: Plan) -> list[Path]:
     text = dump_config(resolved(config, made))
-    found = found.assign_attrs(configuration=text)
+    found = found.assign_attrs(configuration=text, asked=asked_for(config))
     figure = comparison_figure(found)
     files: dict[str, Any] = {"compare.nc": lambda place: save_curves(found, place)}
     for suffix in dict.fromkeys(config.output.formats):

@@ -16,11 +16,12 @@ from ntkinfo.config_reading import ConfigError, Problem, dump_config, load_confi
 from ntkinfo.core.progress import silent
 from ntkinfo.core.versions import versions
 from ntkinfo.information.curve_files import save_curves
-from ntkinfo.report.progress import ConsoleProgress, Interruptible
+from ntkinfo.report.progress import ConsoleProgress, Interruptible, uninterrupted
 from ntkinfo.report.ranking_figure import ranking_figure
 from ntkinfo.report.ranking_table import print_ranking
 from ntkinfo.report.results import ResultsFolder
 from ntkinfo.report.style import save_figure
+from ntkinfo.report.terminal import Terminal
 from ntkinfo.running import DONE, FAILED, INTERRUPTED, Switches, refuse_to_replace, report
 from ntkinfo.search.ranking import Ranking, rank
 from ntkinfo.search.records import Recorded, read_records
@@ -43,7 +44,7 @@ def run_rank(places: Sequence[str], given: Mapping[str, Any], switches: Switches
     """
     # A pipe or a file has no width of its own; the sentences must not be cut there.
     width = None if sys.stdout.isatty() else 130
-    messages, output = Console(stderr=True), Console(quiet=switches.quiet, width=width)
+    messages, output = Terminal(stderr=True), Terminal(quiet=switches.quiet, width=width)
     try:
         if not places:
             raise ValueError("rank needs the folder of a search, or parts of its records")
@@ -105,8 +106,9 @@ def _run(
         except KeyboardInterrupt:
             messages.print("Interrupted; nothing was written.")
             return INTERRUPTED
+        with uninterrupted():
+            written = results.write(ranking_files(found, config))
         show(output, found)
-        written = results.write(ranking_files(found, config))
     listed = ", ".join(path.name for path in written)
     output.print(f"\n{listed} in {escape(str(folder))} ({time.monotonic() - start:.0f} s)", soft_wrap=True)
     if switches.report:

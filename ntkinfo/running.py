@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,7 +13,8 @@ from typing import Any, Generic
 from rich.console import Console
 from rich.markup import escape
 
-from ntkinfo.config_reading import ConfigError, Configuration, Finding, Problem, load_config
+from ntkinfo.config_reading import ConfigError, Configuration, Finding, Problem, dump_config, load_config
+from ntkinfo.report.terminal import Terminal
 
 DONE, FAILED, NOT_CERTIFIED, INTERRUPTED = 0, 2, 3, 130
 _PIPE_WIDTH = 130
@@ -67,7 +69,7 @@ def run_job(
     """
     # A pipe or a file has no width of its own; the table must not be cut there.
     width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    messages, output = Console(stderr=True), Console(quiet=switches.quiet, width=width)
+    messages, output = Terminal(stderr=True), Terminal(quiet=switches.quiet, width=width)
     try:
         config = _load(job, path, given, problems)
     except ConfigError as error:
@@ -84,6 +86,12 @@ def run_job(
         if switches.traceback:
             raise
         report(messages, [Problem("", str(error) or type(error).__name__)])
+        return FAILED
+    except Exception as error:
+        if switches.traceback:
+            raise
+        fault = f"{type(error).__name__}: {error} (a fault of ntkinfo; --traceback shows where it arose)"
+        report(messages, [Problem("", fault)])
         return FAILED
 
 
@@ -106,14 +114,37 @@ def _write_page(config: Any, code: int, output: Console) -> None:
     output.print(f"{page.name} in {escape(str(page.parent))}", soft_wrap=True)
 
 
-def refuse_to_replace(folder: Path, names: Iterable[str], switches: Switches) -> None:
-    """Raise ValueError where a folder holds results of these names and may not lose them."""
+def refuse_to_replace(folder: Path, names: Sequence[str], switches: Switches, asked: str = "") -> None:
+    """Raise ValueError where a folder holds results of these names and may not lose them.
+
+    Args:
+        folder: of the results.
+        names: of the files that a run writes, its numbers first.
+        switches: what only the command line says.
+        asked: what this run was asked for (`asked_for`): what the same command left unfinished, it may replace.
+    """
     there = [name for name in names if (folder / name).exists()]
-    if there and not switches.overwrite:
+    if there and not switches.overwrite and not (asked and _unfinished(folder / names[0], asked)):
         raise ValueError(
             f"{folder} holds results already ({', '.join(there)}); add --overwrite to replace them, "
             "or name another folder with --out"
         )
+
+
+def asked_for(config: Any) -> str:
+    """What a run was asked for, as its results keep it under `asked`: the same for the same command."""
+    return hashlib.sha256(f"{Path.cwd()}\n{dump_config(config)}".encode()).hexdigest()
+
+
+def _unfinished(place: Path, asked: str) -> bool:
+    """Whether a file holds what an interrupted run of the same command had finished."""
+    from ntkinfo.information.curve_files import load_curves
+
+    try:
+        kept = load_curves(place).attrs
+    except (OSError, ValueError):
+        return False
+    return str(kept.get("complete", "yes")).startswith("no") and kept.get("asked") == asked
 
 
 def _load(job: Job, path: str | None, given: Mapping[str, Any], problems: Sequence[Problem]) -> Any:

@@ -24,12 +24,12 @@ from ntkinfo.information.quantities import by_default
 from ntkinfo.report.certificate import print_certificate
 from ntkinfo.report.figures import curves_figure
 from ntkinfo.report.inputs import described_inputs
-from ntkinfo.report.progress import ConsoleProgress, Interruptible
+from ntkinfo.report.progress import ConsoleProgress, Interruptible, uninterrupted
 from ntkinfo.report.results import ResultsFolder
 from ntkinfo.report.series import panels
 from ntkinfo.report.style import save_figure
 from ntkinfo.report.summary import print_summary
-from ntkinfo.running import DONE, INTERRUPTED, NOT_CERTIFIED, Job, Switches, refuse_to_replace, run_job
+from ntkinfo.running import DONE, INTERRUPTED, NOT_CERTIFIED, Job, Switches, asked_for, refuse_to_replace, run_job
 
 
 def run_curves(path: str | None, given: Mapping[str, Any], problems: Sequence[Problem], switches: Switches) -> int:
@@ -64,21 +64,25 @@ def _run(config: Config, switches: Switches, messages: Console, output: Console)
         start = time.monotonic()
         data = assembly.load_data(config)
         _describe(output, config, data)
-        with ConsoleProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
-            curves, whole = compute(config, data, track)
-        if not curves.data_vars:
-            messages.print("Interrupted before anything was finished; nothing was written.")
-            return INTERRUPTED
+        with uninterrupted():
+            with ConsoleProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
+                curves, whole = compute(config, data, track)
+            if not curves.data_vars:
+                messages.print("Interrupted before anything was finished; nothing was written.")
+                return INTERRUPTED
+            written = _write(folder, curves, config, data)
         _summarise(output, curves, config.output.bits)
         _print_notes(output, curves)
         certificates = certificates_of(curves)
         print_certificate(output, certificates)
-        written = _write(folder, curves, config, data)
         names = ", ".join(place.name for place in written)
         output.print(f"\n{names} in {escape(str(folder.folder))} ({time.monotonic() - start:.0f} s)", soft_wrap=True)
     if not whole:
         missing = _missing(curves, config)
-        messages.print(f"Interrupted. What was finished is written; missing: {missing}.", soft_wrap=True)
+        messages.print(
+            f"Interrupted. What was finished is written; missing: {missing}; the same command starts again.",
+            soft_wrap=True,
+        )
         return INTERRUPTED
     return _judge(certificates, messages)
 
@@ -165,7 +169,7 @@ def _agreed(values: Sequence[Any]) -> Any:
 def _write(folder: ResultsFolder, curves: xr.Dataset, config: Config, data: Dataset) -> list[Path]:
     computed = [name for name in information.QUANTITIES if name in curves]
     text = dump_config(assembly.resolved(config, data, config.curves.quantities or computed))
-    curves = curves.assign_attrs(configuration=text)
+    curves = curves.assign_attrs(configuration=text, asked=asked_for(config))
     files: dict[str, Any] = {"curves.nc": lambda place: information.save_curves(curves, place)}
     if any(panels(curves)):
         figure = curves_figure(curves, bits=config.output.bits)
@@ -184,7 +188,7 @@ def _certificate_text(curves: xr.Dataset) -> str:
 
 def _refuse_to_replace(folder: Path, config: Config, switches: Switches) -> None:
     names = ["curves.nc", "config.toml", "certificate.json", *(f"curves.{suffix}" for suffix in config.output.formats)]
-    refuse_to_replace(folder, names, switches)
+    refuse_to_replace(folder, names, switches, asked_for(config))
 
 
 def _describe(output: Console, config: Config, data: Dataset) -> None:

@@ -15,7 +15,7 @@ from rich.markup import escape
 from ntkinfo.config_reading import Problem, dump_config
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.rank_run import ranking_files, show
-from ntkinfo.report.progress import Interruptible
+from ntkinfo.report.progress import Interruptible, uninterrupted
 from ntkinfo.report.results import ResultsFolder
 from ntkinfo.report.sweep_progress import SweepProgress
 from ntkinfo.running import DONE, INTERRUPTED, Job, Switches, run_job
@@ -141,6 +141,7 @@ def _rank(config: SearchConfig, trials: Sequence[Trial], folder: Path, output: C
     rows = good.filter(pa.array([key in wanted for key in good["fingerprint"].to_pylist()], pa.bool_()))
     table, settings = ranked(rows, config)
     found = rank(table, settings, track)
+    with uninterrupted(), ResultsFolder(folder) as results:
+        written = results.write(ranking_files(found, config))
     show(output, found)
-    with ResultsFolder(folder) as results:
-        return results.write(ranking_files(found, config))
+    return written

@@ -23,13 +23,13 @@ def print_certificate(console: Console, certificates: Mapping[str, Certificate])
         console.print()
         console.print(certificate_table(certificate, title), highlight=False)
         for reason, names in _reasons(certificate).items():
-            console.print(f"not checked: {', '.join(names)}: {escape(reason)}", soft_wrap=True, highlight=False)
+            console.print(f"not checked: {escape(', '.join(names))}: {escape(reason)}", soft_wrap=True, highlight=False)
         console.print(escape(certificate.verdict), soft_wrap=True, highlight=False)
 
 
 def certificate_table(certificate: Certificate, title: str = "") -> Table:
     """Lay out a row a quantity: how many values were checked, the largest discrepancy, where, and by which route."""
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("quantity", no_wrap=True)
     for heading in ("checked", "not", "discrepancy"):
         table.add_column(heading, justify="right")
@@ -45,7 +45,7 @@ def _cells(finding: Finding) -> list[str]:
     mark = "" if finding.passed else " !"
     routes = _shortened([route for route in finding.route if route != "between bounds"])
     return [
-        finding.quantity,
+        escape(finding.quantity),
         str(finding.checked),
         str(finding.not_checked),
         f"{discrepancy}{mark}",

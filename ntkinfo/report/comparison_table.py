@@ -68,7 +68,7 @@ def deviation_tables(comparison: xr.Dataset) -> tuple[Table, Table]:
 def _deviations(comparison: xr.Dataset, title: str, families: Sequence[str], moved: Sequence[str]) -> Table:
     table = _table(title, ("width", "M"))
     for name in (*families, *moved):
-        table.add_column(_HEADINGS.get(name, name), justify="right")
+        table.add_column(escape(_HEADINGS.get(name, name)), justify="right")
     for width in comparison["width"].values:
         row = comparison.sel(width=width)
         cells = [str(int(width)), str(int(row["members"]))]
@@ -94,12 +94,12 @@ def scaling_table(comparison: xr.Dataset) -> Table:
         ]
         interval = f"{float(row['exponent_low']):.2f}–{float(row['exponent_high']):.2f}"
         table.add_row(
-            str(name),
+            escape(str(name)),
             *sizes,
             _number(float(row["exponent"]), ".2f"),
             interval if np.isfinite(float(row["exponent"])) else "-",
             "–".join(dict.fromkeys(f"{float(row[f'exponent_predicted_{end}']):g}" for end in ("low", "high"))),
-            str(row["exponent_verdict"].values),
+            escape(str(row["exponent_verdict"].values)),
         )
     return table
 

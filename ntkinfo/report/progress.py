@@ -5,8 +5,9 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
@@ -14,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from ntkinfo.core.progress import Track
 
 Item = TypeVar("Item")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _DELAY = 2.0  # seconds before work is worth a line
 _INTERVAL = 10.0  # seconds between lines where there is no terminal
 
@@ -27,8 +29,22 @@ class _Patient(Progress):
             yield self.make_tasks_table(shown)
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Finish what has begun: Ctrl-C and SIGTERM inside the block do nothing, as a run that is ending ends by itself.
+
+    What is computed inside is interrupted by `Interruptible` all the same.
+    """
+    before = {number: signal.signal(number, lambda number, frame: None) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class Interruptible:
-    """A `Track` that makes sure that Ctrl-C arrives.
+    """A `Track` that makes sure that Ctrl-C, and SIGTERM as batch systems send it, arrive.
 
     Python drops a KeyboardInterrupt that is raised inside a garbage-collection callback, and jax has one. So the signal
     is also remembered, and raised again at the next item.
@@ -38,16 +54,18 @@ class Interruptible:
     """
 
     def __init__(self, track: Track):
-        self._track, self._requested, self._before = track, False, signal.SIG_DFL
+        self._track, self._requested = track, False
+        self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interruptible:
-        self._before = signal.signal(signal.SIGINT, self._remember)
+        self._before = {number: signal.signal(number, self._remember) for number in _SIGNALS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def __call__(self, items: Iterable[Item], label: str, total: int | None = None) -> Iterator[Item]:
         """Yield every item once, in order, unless interrupted."""
@@ -76,7 +94,7 @@ class ConsoleProgress:
     def __init__(self, console: Console):
         self._console = console
         columns: list[ProgressColumn] = [
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -117,5 +135,7 @@ class ConsoleProgress:
             now = time.monotonic()
             if now >= due:
                 of = f"{done}/{total} ({100 * done // total} %)" if total else str(done)
-                self._console.print(f"{label}: {of}, {now - start:.0f} s", highlight=False, soft_wrap=True)
+                self._console.print(
+                    f"{label}: {of}, {now - start:.0f} s", markup=False, highlight=False, soft_wrap=True
+                )
                 due = now + _INTERVAL

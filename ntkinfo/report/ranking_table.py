@@ -61,7 +61,7 @@ def ranking_table(found: xr.Dataset, most: int = 25) -> Table:
             _number(row, "conditional_information_adjusted", ".1f"),
             f"{_number(row, 'sign_error', '.2f')} {_number(row, 'sign_error_worst', '.2f')}",
             _number(row, f"{score}_p_corrected", ".1g"),
-            _SHORT.get(verdict, verdict),
+            escape(_SHORT.get(verdict, verdict)),
         )
     return table
 

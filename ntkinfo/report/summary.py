@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ntkinfo.core.units import unit_of
@@ -42,13 +43,13 @@ def summary_table(curves: xr.Dataset, bits: bool = False, columns: int = 5, titl
         A table whose cells hold value ± standard error where there is one, and whose rows name their unit.
     """
     chosen = _chosen_times(curves["time"].values, columns)
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
     for heading in ("quantity", "inputs", "unit"):
         table.add_column(heading, no_wrap=True)
     for time in curves["time"].values[chosen]:
         table.add_column("t = ∞" if np.isinf(time) else f"t = {time:.3g}", justify="right", no_wrap=True)
     for cells in _rows(curves, chosen, bits):
-        table.add_row(*cells)
+        table.add_row(*map(escape, cells))
     return table
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ntkinfo.search.records_lock import FolderLock
+from ntkinfo.core.folder_lock import FolderLock
 from ntkinfo.search.workers import ERROR, FINGERPRINT, SECONDS
 
 MERGE = 64  # so many parts of one level become one part of the next
@@ -216,10 +216,15 @@ def read_records(place: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
     inner = folder / "trials"
     folder = inner if inner.is_dir() and not any(folder.glob("part-*.parquet")) else folder
     found, notes = _snapshot(folder)
-    if not found and not (folder / ".lock").exists():  # a sweep that has only begun has none yet
+    if not found and (notes or not _begun(folder)):  # a sweep that has only begun has none yet
         why = f" ({'; '.join(notes)})" if notes else ""
         raise ValueError(f"{str(folder)!r} holds no records of trials{why}; run `ntkinfo search` first")
     return Recorded(once(_joined(found)), len(found), notes)
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a sweep has been here that has written no part yet."""
+    return (folder / ".lock").exists() or (folder.name == "trials" and not any(folder.iterdir()))
 
 
 def once(table: pa.Table) -> pa.Table:
@@ -377,7 +382,7 @@ def _read_named(paths: Sequence[Path]) -> Recorded:
 
 
 def _joined(tables: Sequence[pa.Table]) -> pa.Table:
-    _unified([table.schema for table in tables])
+    _unified([_empty().schema, *(table.schema for table in tables)])
     return pa.concat_tables([_empty(), *tables], promote_options="permissive")
 
 

@@ -223,3 +223,15 @@ def test_a_file_that_may_not_grow_is_no_part(tmp_path):
 def test_once_keeps_the_latest_good_row():
     table = pa.table({"fingerprint": ["a", "b", "a", "b", "b"], "error": ["x", None, None, None, "y"], "n": range(5)})
     assert once(table)["n"].to_pylist() == [2, 3]
+
+
+def test_a_search_that_was_stopped_before_its_first_part_goes_on(tmp_path):
+    folder = tmp_path / "trials"
+    with Records(folder):
+        pass
+    assert read_records(folder).table.num_rows == 0
+    assert read_records(tmp_path).table.num_rows == 0
+    (folder / ".lock").unlink()
+    assert read_records(tmp_path).table.num_rows == 0
+    with Records(folder) as records:
+        assert records.done == {}

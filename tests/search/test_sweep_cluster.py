@@ -87,8 +87,8 @@ def test_an_address_without_a_scheduler_and_a_scheduler_that_goes_away(scheduler
             progress=ending,
         )
     assert 10 <= read_records(tmp_path / "records").table.num_rows < 500
+    cluster = ClusterSettings(scheduler=scheduler, insecure=True)
     with pytest.raises(ConnectionError, match="no dask scheduler answers"):
-        cluster = ClusterSettings(scheduler=scheduler, insecure=True)
         sweep(toys.groups(3), toys.measure, tmp_path / "other", cluster, progress=silent)
 
 
