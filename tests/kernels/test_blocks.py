@@ -249,7 +249,7 @@ def test_kernel_error_is_carried_on_by_the_stated_errors():
     made = kernel_blocks(FullyConnected(1), data)
     errors = []
     for stated in (0.0, 1e-6):
-        law = ni.output_distribution(replace(made, kernel_error=stated), data, ni.GradientFlow(), [1.0])
+        law = ni.output_distribution(replace(made, kernel_error=stated), data, ni.GradientFlow(), np.array([1.0]))
         errors.append(NumericalErrors(law).side("test").mean(slice(0, 1)).min())
     assert errors[1] > 1e-7 > 1e-12 > errors[0]
     with pytest.raises(ValueError, match="kernel_error is -1"):
