@@ -1,12 +1,13 @@
 """Activation functions and the layers that carry their infinite-width kernels.
 
 The kernel of a layer is the pair of Gaussian averages E[φ(u)φ(v)] and E[φ'(u)φ'(v)] of two inputs with variances q1, q2
-and covariance c (the dual functions, Daniely, Frostig & Singer 2016). Closed forms come from `neural_tangents.stax`
-where they keep their digits; the rectified linear family and numerical integration are evaluated here.
+and covariance c (the dual functions, Daniely, Frostig & Singer 2016): closed forms in `duals`, tanh in `tanh_mixture`,
+any other function in `numerical_averages`.
 """
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,13 +20,14 @@ import numpy as np
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import float64
-
-# Below this relative size of q1 q2 - c² two inputs are taken as parallel: rounding of q1, q2 and c leaves errors of a
-# few 1e-16 there, which the square root inside the angle would turn into 1e-8.
-PARALLEL = 2.0**-46
+from ntkinfo.kernels import duals, numerical_averages
+from ntkinfo.kernels.dense_recursion import LAYER_ERROR, ClosedRectangles, Rectangles
+from ntkinfo.kernels.near_pairs import ClosedPairs, DifferencePairs, Pairs
+from ntkinfo.kernels.numerical_averages import SeriesRectangles
+from ntkinfo.kernels.tanh_mixture import tanh as tanh_dual
+from ntkinfo.kernels.tanh_mixture import tanh_differences
 
 ScalarFunction = Callable[[Any], Any]
-DualFunction = Callable[[Any, Any, Any], Any]
 
 
 class Activation(ABC):
@@ -43,6 +45,10 @@ class Activation(ABC):
     @abstractmethod
     def layer(self) -> tuple:
         """The stax triple (init_fn, apply_fn, kernel_fn)."""
+
+    def dense(self) -> tuple[Rectangles, Pairs] | None:
+        """What takes rectangles and chosen pairs of inputs through a fully connected layer; None leaves it to stax."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -64,17 +70,30 @@ class ClosedForm(Activation):
         return {"activation": self.name}
 
     def layer(self) -> tuple:
-        """The layer of neural_tangents."""
-        return getattr(load_stax(), _STAX_NAMES[self.name])()
+        """The layer of neural_tangents with the dual functions of this package, which keep their digits."""
+        stax = load_stax()
+        if self.name == "identity":
+            return stax.Identity()
+        own, (value, slope) = getattr(stax, _STAX_NAMES[self.name])(), duals.CLOSED[self.name].functions()
+
+        def function(x):
+            return own[1]((), x)
+
+        return stax.Elementwise(function, value, slope)
+
+    def dense(self) -> tuple[Rectangles, Pairs]:
+        """By the closed forms."""
+        return _closed(duals.CLOSED[self.name])
 
 
 @dataclass(frozen=True)
 class LeakyRelu(Activation):
     """max(x, 0) + slope · min(x, 0); slope 0 is the rectified linear unit, slope -1 the absolute value.
 
-    Kernels: the arc-cosine kernels of degree 1 and 0 (Cho & Saul 2009), evaluated so that they keep all their digits
-    where the two inputs are equal: inputs closer to parallel than an angle of 1.2e-7 count as parallel. An NTK entry of
-    distinct inputs at an angle θ carries an absolute error of about 1e-16 / θ, at most 2e-8, relative to its size.
+    Kernels: the arc-cosine kernels of degree 1 and 0 (Cho & Saul 2009). In `FullyConnected` networks of any depth they
+    keep 1e-12 of √(K(x, x) K(x', x')) at every angle, as near parallel inputs are computed in more digits. In other
+    networks, whose layers neural_tangents composes, inputs closer to parallel than an angle of 1.2e-7 count as parallel
+    and each layer loses about 1e-16 / θ of an NTK entry at an angle θ, at most 2e-8; the losses of the layers add up.
     """
 
     slope: float = 0.01
@@ -99,7 +118,40 @@ class LeakyRelu(Activation):
         def leaky_relu(x):
             return jnp.maximum(x, 0) + slope * jnp.minimum(x, 0)
 
-        return load_stax().Elementwise(leaky_relu, *_leaky_relu_duals(slope))
+        return load_stax().Elementwise(leaky_relu, *duals.leaky_relu(slope).functions())
+
+    def dense(self) -> tuple[Rectangles, Pairs]:
+        """By the closed forms."""
+        return _closed(_rectified(self.slope))
+
+
+@dataclass(frozen=True)
+class Tanh(Activation):
+    """The hyperbolic tangent, its kernels as those of a positive mixture of error functions (`tanh_mixture`).
+
+    Good to 1e-13 at every size of the inputs and every angle between them.
+    """
+
+    @property
+    def label(self) -> str:
+        """`tanh`."""
+        return "tanh"
+
+    def canonical(self) -> dict[str, Any]:
+        """The name."""
+        return {"activation": "tanh"}
+
+    def layer(self) -> tuple:
+        """A stax layer with the mixture's dual functions."""
+
+        def function(x):
+            return jnp.tanh(x)
+
+        return load_stax().Elementwise(function, *tanh_dual.functions())
+
+    def dense(self) -> tuple[Rectangles, Pairs]:
+        """The Hermite series where its rest is nothing, the mixture elsewhere."""
+        return _tanh_dense()
 
 
 @dataclass(frozen=True)
@@ -110,11 +162,12 @@ class NumericalActivation(Activation):
     normalised Hermite polynomials (Mehler's formula), and the same with φ' for the NTK. The sum over k < degree is
     symmetric, positive semidefinite and finite for an all-zero input.
 
-    Accuracy: equal inputs get the whole sum (a one-dimensional integral, exact to rounding); at a correlation ρ the
-    terms left out are at most |ρ|^degree times the sum of the a_k² left out, which `truncation_error` gives. For tanh
-    with the default degree that sum is 5e-13 of the whole at a pre-activation variance of 1, 3e-7 at 3 and 7e-4 at 10,
-    to be multiplied by 1e-6 at ρ = 0.9. Fails when the function has a kink or a jump: the error then falls only as a
-    power of 1 / degree.
+    Accuracy in `FullyConnected` networks: pairs of inputs for which the terms left out matter, at most |ρ|^degree times
+    the sum of the a_k² left out (`truncation_error`), are integrated numerically instead (1e-3 s each and more), and
+    what a coarser rule changes is part of `KernelBlocks.kernel_error`, which the curves' errors carry on. In other
+    networks, whose layers neural_tangents composes, equal inputs get the whole sum and all others what `degree` terms
+    give: see `truncation_error`. Fails when the function has a kink or a jump, or features narrower than about 1: the
+    stated error is then large.
 
     Args:
         name: what to call the function; part of the fingerprint.
@@ -175,8 +228,13 @@ class NumericalActivation(Activation):
             return self.function(x)
 
         return load_stax().Elementwise(
-            function, _expansion(self.function, self.degree), _expansion(self._slope(), self.degree)
+            function,
+            *(numerical_averages.expansion(f, self.degree) for f in (self.function, self._slope())),
         )
+
+    def dense(self) -> tuple[Rectangles, Pairs]:
+        """The Hermite series where its rest is nothing, quadrature elsewhere."""
+        return _numerical_dense(self)
 
     def truncation_error(self, variance: float, correlation: float = 1.0) -> float:
         """A bound on the relative error of E[φφ] and E[φ'φ'] of two inputs of one pre-activation variance.
@@ -193,17 +251,12 @@ class NumericalActivation(Activation):
         errors = []
         for function in (self.function, self._slope()):
             with float64():
-                values = np.asarray(function(jnp.asarray(np.sqrt(variance) * _NODES)))
-            kept = np.sum((_hermite_table(self.degree) @ values) ** 2)
-            errors.append(abs(1 - kept / np.sum(_WEIGHTS * values**2)))
+                values = np.asarray(function(jnp.asarray(np.sqrt(variance) * numerical_averages.NODES)))
+                whole = float(numerical_averages.square_average(function, jnp.asarray(np.sqrt(variance)))[0])
+            kept = np.sum((numerical_averages.hermite_table(self.degree) @ values) ** 2)
+            errors.append(abs(1 - kept / whole))
         return float(max(errors)) * abs(correlation) ** self.degree
 
-
-# The trapezoidal rule with Gaussian weights, exact to rounding for functions analytic around the real line whose
-# features are wider than a few of its steps. Past 16, h_k times the square root of the weight is below 1e-27 for every
-# degree.
-_NODES = np.linspace(-16.0, 16.0, 2049)
-_WEIGHTS = np.exp(-(_NODES**2) / 2) / np.sum(np.exp(-(_NODES**2) / 2))
 
 _PROBES = np.linspace(-4.0, 4.0, 33)
 _STAX_NAMES = {"erf": "Erf", "gelu": "Gelu", "sine": "Sin", "identity": "Identity"}
@@ -219,12 +272,36 @@ def resolve_activation(activation: str | Activation) -> Activation:
         return activation
     checks.choice("activation", activation, ACTIVATION_NAMES)
     if activation == "tanh":
-        return NumericalActivation("tanh", jnp.tanh, lambda x: 1 - jnp.tanh(x) ** 2)
+        return Tanh()
     if activation in ("relu", "leaky_relu"):
         return LeakyRelu(0.0 if activation == "relu" else 0.01)
     return ClosedForm(activation)
 
 
+@functools.lru_cache(maxsize=32)
+def _closed(dual: duals.Dual) -> tuple[Rectangles, Pairs]:
+    return ClosedRectangles(dual), ClosedPairs(dual)
+
+
+@functools.lru_cache(maxsize=32)
+def _rectified(slope: float) -> duals.Dual:
+    return duals.leaky_relu(slope)
+
+
+@functools.cache
+def _tanh_dense() -> tuple[Rectangles, Pairs]:
+    series = SeriesRectangles(jnp.tanh, lambda x: 1 / jnp.cosh(x) ** 2, _TANH_TERMS)
+    return series, DifferencePairs(tanh_differences, 16 * LAYER_ERROR)
+
+
+@functools.lru_cache(maxsize=32)
+def _numerical_dense(activation: NumericalActivation) -> tuple[Rectangles, Pairs]:
+    functions = activation.function, activation._slope()
+    series = SeriesRectangles(*functions, activation.degree)
+    return series, DifferencePairs(numerical_averages.QuadratureDifferences(*functions), 16 * LAYER_ERROR)
+
+
+_TANH_TERMS = 128
 ACTIVATION_NAMES = ("erf", "gelu", "identity", "leaky_relu", "relu", "sine", "tanh")
 
 
@@ -233,69 +310,3 @@ def load_stax() -> Any:
     from ntkinfo.kernels.neural_tangents_compat import stax
 
     return stax
-
-
-def _leaky_relu_duals(slope: float) -> tuple[DualFunction, DualFunction]:
-    """E[φφ] and E[φ'φ'] of x₊ + slope·x₋ by the angle θ: s = (1-slope)²/2π, m = (1+slope²)/2.
-
-    E[φφ] = s √(q1 q2) sin θ + (m - s θ) c and E[φ'φ'] = m - s θ.
-    """
-    scale, middle = (1 - slope) ** 2 / (2 * np.pi), (1 + slope**2) / 2
-
-    def nngp(covariance, variance1, variance2):
-        sine, angle = _angle(covariance, variance1, variance2)
-        return scale * sine + (middle - scale * angle) * covariance
-
-    def ntk_factor(covariance, variance1, variance2):
-        return middle - scale * _angle(covariance, variance1, variance2)[1]
-
-    return nngp, ntk_factor
-
-
-def _angle(covariance, variance1, variance2):
-    """√(q1 q2) sin θ and θ; a right angle where an input is zero, 0 or π where the two are parallel within rounding."""
-    product = jnp.sqrt(variance1 * variance2)
-    squared = (product - covariance) * (product + covariance)
-    distinct = squared > PARALLEL * product**2
-    sine = jnp.where(distinct, jnp.sqrt(jnp.where(distinct, squared, 1.0)), 0.0)
-    angle = jnp.arctan2(sine, jnp.where(product > 0, covariance, 1.0))
-    return sine, jnp.where(product > 0, angle, jnp.pi / 2)
-
-
-def _hermite_table(degree: int) -> np.ndarray:
-    """w_i h_k(z_i), (degree, nodes): a row dotted with values at the nodes is a Hermite coefficient."""
-    rows = [np.ones_like(_NODES), _NODES]
-    for k in range(1, degree):
-        rows.append((_NODES * rows[k] - np.sqrt(k) * rows[k - 1]) / np.sqrt(k + 1))
-    return np.stack(rows[:degree]) * _WEIGHTS
-
-
-def _expansion(function: ScalarFunction, degree: int) -> DualFunction:
-    """E[f(u) f(v)] as a power series in the correlation, one term after the other to bound the memory.
-
-    The rest of the series counts for parallel inputs alone: there it is the product of the two norms left out.
-    """
-    table = _hermite_table(degree)
-
-    def coefficients(std):
-        values = function(std * jnp.asarray(_NODES))
-        kept = jnp.asarray(table) @ values
-        rest = jnp.sum(jnp.asarray(_WEIGHTS) * values**2) - jnp.sum(kept**2)
-        return kept, jnp.sqrt(jnp.maximum(rest, 0.0))
-
-    def average(covariance, variance1, variance2):
-        std1, std2 = jnp.sqrt(variance1), jnp.sqrt(variance2)
-        positive = std1 * std2 > 0
-        correlation = jnp.where(positive, covariance, 0.0) / jnp.where(positive, std1 * std2, 1.0)
-        correlation = jnp.clip(correlation, -1.0, 1.0)
-        (first, rest1), (second, rest2) = coefficients(std1), coefficients(std2)
-
-        def term(k, state):
-            total, power = state
-            return total + first[k] * second[k] * power, power * correlation
-
-        start = jnp.zeros_like(correlation), jnp.ones_like(correlation)
-        series = jax.lax.fori_loop(0, degree, term, start)[0]
-        return series + jnp.where(1 - correlation < PARALLEL, rest1 * rest2, 0.0)
-
-    return average

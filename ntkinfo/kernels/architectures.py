@@ -15,7 +15,7 @@ from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
 from ntkinfo.kernels.activations import Activation, LeakyRelu, NumericalActivation, load_stax, resolve_activation
 from ntkinfo.kernels.convolutional import Convolutional, WideResidual
-from ntkinfo.kernels.network import Network, canonical_common, check_common, check_sizes, deviations
+from ntkinfo.kernels.network import DenseLayers, Network, canonical_common, check_common, check_sizes, deviations
 from ntkinfo.kernels.stax_network import StaxNetwork
 
 __all__ = [
@@ -61,6 +61,11 @@ class FullyConnected(Network):
         for _ in range(self.depth):
             stack += [stax.Dense(width, **deviations(self)), activation.layer()]
         return stax.serial(*stack, stax.Dense(outputs, **deviations(self)))
+
+    def dense(self) -> DenseLayers | None:
+        """The layers, unless the activation is one of the user's own that has a stax layer alone."""
+        found = resolve_activation(self.activation).dense()
+        return found and DenseLayers(*found, (float(self.w_std), float(self.b_std)), int(self.depth))
 
     def describe(self) -> str:
         """One readable line."""

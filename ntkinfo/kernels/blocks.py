@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import jax
 import numpy as np
@@ -25,6 +26,9 @@ PANEL_FLAT, PANEL_FLAT_ACCELERATOR, PANEL_IMAGES = 256, 2048, 32
 
 # Share of the free memory that a tile may take, and the bytes beyond which larger tiles of images are no faster.
 WORKSPACE_SHARE, WORKSPACE_BEST = 0.25, 2.0**29
+
+# Errors that kernels state of themselves are noted above this one.
+NOTED = 1e-11
 
 
 def kernel_blocks(
@@ -52,31 +56,56 @@ def kernel_blocks(
 
     Raises:
         MemoryError: the job does not fit, with the estimate in GiB.
-        ValueError: inputs of a shape that the network does not take, or a store that cannot be written to.
+        ValueError: inputs of a shape that the network does not take, a store that cannot be written to, or kernels
+            that are not finite.
     """
     x_test = network.prepare(data.x_test, "x_test")
     kernels = NetworkKernels(network, data.x_train, store=store, progress=progress, memory_limit=memory_limit)
     n, m = len(kernels.x_train), len(x_test)
     kernels.require(n * n + n * m, f"the kernel of {n} training and {m} test inputs", n)
+    train, test = kernels.train(), kernels.cross(data.x_test)
     digest = hashlib.sha256(f"{network.fingerprint}{fingerprint(kernels.x_train)}{fingerprint(x_test)}".encode())
     return KernelBlocks(
-        train=kernels.train(),
-        test=kernels.cross(data.x_test),
+        train=train,
+        test=test,
         source=kernels,
         fingerprint=digest.hexdigest(),
-        notes=network.kernel_notes,
+        notes=network.kernel_notes + error_notes(kernels.stated_error),
+        kernel_error=kernels.stated_error,
     )
+
+
+def error_notes(error: float) -> tuple[str, ...]:
+    """Say what the kernels lose, where that is more than rounding."""
+    if error <= NOTED:
+        return ()
+    return (f"kernels: entries may be off by {error:.1e} of the root of the product of their two diagonal entries",)
 
 
 @dataclass(frozen=True)
 class _Job:
-    """Rows with columns, or one set with itself (symmetric)."""
+    """Rows with columns, or one set with itself (symmetric); the kernels of each row with itself."""
 
     rows: np.ndarray
     columns: np.ndarray
     symmetric: bool
     key: str
     label: str
+    diagonal: list[np.ndarray]
+
+    @cached_property
+    def repeats(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """A number for each row and each column, the same for equal inputs; None where none of them repeats."""
+        known: dict[bytes, int] = {}
+        # Adding 0 turns -0 into 0.
+        sides = [[known.setdefault((x + 0.0).tobytes(), len(known)) for x in side] for side in self._sides()]
+        numbers = [np.array(side, dtype=np.int64) for side in sides]
+        if len(known) == sum(len(side) for side in sides):
+            return None
+        return numbers[0], numbers[-1]
+
+    def _sides(self) -> list[np.ndarray]:
+        return [self.rows] if self.symmetric else [self.rows, self.columns]
 
 
 class NetworkKernels:
@@ -116,6 +145,7 @@ class NetworkKernels:
         self.on_device = jax.default_backend() != "cpu" if on_device is None else on_device
         self._tiles = TileKernel(network, self.x_train.shape[1:])
         self._panel, self._tile = self._sizes()
+        self.stated_error = network.stated_error  # of all that was computed so far
 
     def train(self) -> SquareBlocks:
         """The training inputs with themselves, (n, n), exactly symmetric."""
@@ -140,8 +170,9 @@ class NetworkKernels:
         rows = self._prepared(inputs)
         n = len(self.x_train)
         self.require(len(rows) * n, f"the kernel of {len(rows)} inputs with {n} training inputs", None)
-        job = _Job(rows, self.x_train, False, self._key(rows, self.x_train), "test kernel")
-        return CrossBlocks(*self._finish(*self._compute(job), *self._diagonal(rows)))
+        diagonal = self._diagonal(rows)
+        job = _Job(rows, self.x_train, False, self._key(rows, self.x_train), "test kernel", diagonal)
+        return CrossBlocks(*self._finish(*self._compute(job), *diagonal))
 
     def diagonal(self, inputs: Array) -> tuple[Array, Array]:
         """NNGP and NTK of each of the inputs (p, ...) with itself, (p,) each, without the p x p matrices."""
@@ -193,16 +224,22 @@ class NetworkKernels:
     def _square(self, inputs: np.ndarray, label: str) -> SquareBlocks:
         n = len(inputs)
         self.require(n * n, f"the kernel of {n} inputs with themselves", n)
-        kernels = self._compute(_Job(inputs, inputs, True, self._key(inputs, inputs), label))
-        for kernel, diagonal in zip(kernels, self._diagonal(inputs), strict=True):
+        diagonals = self._diagonal(inputs)
+        kernels = self._compute(_Job(inputs, inputs, True, self._key(inputs, inputs), label, diagonals))
+        for kernel, diagonal in zip(kernels, diagonals, strict=True):
             np.fill_diagonal(kernel, diagonal)
         return SquareBlocks(*self._finish(*kernels))
 
     def _diagonal(self, inputs: np.ndarray) -> list[np.ndarray]:
         """Both diagonals; an image takes as much memory as a pair of a tile."""
         step = self._panel if inputs.ndim == 2 else self._tile
-        parts = [self._tiles.diagonal(inputs[i : i + step], step) for i in range(0, len(inputs), step)]
-        return [np.concatenate(kernel) for kernel in zip(*parts, strict=True)]
+        parts = []
+        for i in range(0, len(inputs), step):
+            parts.append(self._tiles.diagonal(inputs[i : i + step], step))
+            self.stated_error = max(self.stated_error, self._tiles.error)
+        diagonals = [np.concatenate(kernel) for kernel in zip(*parts, strict=True)]
+        self._refuse_infinite("of inputs with themselves", diagonals)
+        return diagonals
 
     def _compute(self, job: _Job) -> list[np.ndarray]:
         """Both kernels panel by panel; the lower triangle of a symmetric job is the mirrored upper one."""
@@ -210,14 +247,33 @@ class NetworkKernels:
         result = [np.empty((n, m)), np.empty((n, m))]
         missing = [start for start in range(0, n, self._panel) if not self._restore(job, start, result)]
         tiles = [tile for start in missing for tile in self._panel_tiles(job, start)]
+        error = 0.0
         for row, column, last in self.progress(tiles, job.label, len(tiles)):
             self._fill(job, row, column, result)
+            error = max(error, self._tiles.error)
             if last is not None:
-                self._keep(job, last, result)
+                self._keep(job, last, result, error)
+                self.stated_error, error = max(self.stated_error, error), 0.0
         if job.symmetric:
             for kernel in result:
                 _mirror(kernel, self._panel)
+        self._refuse_infinite(f"({job.label})", result)
         return result
+
+    def _refuse_infinite(self, what: str, kernels: list[np.ndarray]) -> None:
+        """Raise where an entry is NaN or infinite."""
+        for name, kernel in zip(("NNGP", "NTK"), kernels, strict=True):
+            # A sum that is finite holds neither; it may overflow by itself.
+            if np.isfinite(np.sum(kernel)) or np.all(np.isfinite(kernel)):
+                continue
+            wrong = ~np.isfinite(kernel)
+            place = [int(k) for k in np.argwhere(wrong)[0]]
+            between = f"between inputs {place[0]} and {place[-1]}"
+            raise ValueError(
+                f"{self.network.describe()}: {int(np.sum(wrong))} of {kernel.size} entries of the {name} {what} are "
+                f"NaN or infinite, the first {between}: rescale the inputs (their largest value is "
+                f"{np.abs(self.x_train).max():.3g}), or take a network whose kernel is finite on them"
+            )
 
     def _panel_tiles(self, job: _Job, start: int) -> Iterator[tuple[int, int, int | None]]:
         """First row and column of each tile of a panel, and the panel's first row on its last tile."""
@@ -228,9 +284,18 @@ class NetworkKernels:
 
     def _fill(self, job: _Job, row: int, column: int, result: list[np.ndarray]) -> None:
         rows, columns = job.rows[row : row + self._tile], job.columns[column : column + self._tile]
-        values = self._tiles.tile(rows, columns, (self._tile, self._tile))
+        same = None
+        if job.repeats is not None:
+            same = np.equal.outer(job.repeats[0][row : row + len(rows)], job.repeats[1][column : column + len(columns)])
+        # Equal inputs get their diagonal entry, and a lower triangle the mirrored upper one.
+        known = np.tri(len(rows), dtype=bool) if job.symmetric and row == column else same
+        values = self._tiles.tile(rows, columns, (self._tile, self._tile), known)
         for kernel, value in zip(result, values, strict=True):
             kernel[row : row + len(rows), column : column + len(columns)] = value
+        if same is not None:
+            places = np.nonzero(same)
+            for kernel, diagonal in zip(result, job.diagonal, strict=True):
+                kernel[row + places[0], column + places[1]] = diagonal[row + places[0]]
 
     def _slices(self, job: _Job, start: int) -> tuple[str, tuple[slice, slice]]:
         """The key of a panel in the store, and where it lies."""
@@ -247,15 +312,17 @@ class NetworkKernels:
             return False
         for kernel, value in zip(result, stored, strict=True):
             kernel[place] = value
+        self.stated_error = max(self.stated_error, self.store.error(key))
         return True
 
-    def _keep(self, job: _Job, start: int, result: list[np.ndarray]) -> None:
+    def _keep(self, job: _Job, start: int, result: list[np.ndarray], error: float) -> None:
         if self.store is not None:
             key, place = self._slices(job, start)
             if job.symmetric:
                 for kernel in result:
                     _mirror(kernel[place[0], place[0]], self._panel)
-            self.store.save(key, *[np.ascontiguousarray(kernel[place]) for kernel in result])
+            nngp, ntk = (np.ascontiguousarray(kernel[place]) for kernel in result)
+            self.store.save(key, nngp, ntk, error)
 
     def _finish(self, *kernels: np.ndarray) -> list[Array]:
         if not self.on_device:

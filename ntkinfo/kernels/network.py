@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,9 +14,28 @@ import numpy as np
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
 from ntkinfo.kernels.activations import resolve_activation
+from ntkinfo.kernels.dense_recursion import Rectangles
+from ntkinfo.kernels.near_pairs import Pairs
 
 # Part of every fingerprint: raise it when a formula changes, so that stored kernels of the old one are not read.
-FORMULA_VERSION = 1
+FORMULA_VERSION = 2
+
+
+@dataclass(frozen=True)
+class DenseLayers:
+    """A fully connected network as its recursion needs it.
+
+    Args:
+        rectangles: takes rectangles of inputs through a layer.
+        pairs: takes chosen pairs of inputs through the layers.
+        deviations: of weights and biases.
+        depth: number of hidden layers.
+    """
+
+    rectangles: Rectangles
+    pairs: Pairs
+    deviations: tuple[float, float]
+    depth: int
 
 
 class Network(ABC):
@@ -46,6 +66,15 @@ class Network(ABC):
         """SHA-256 of the canonical description, as hexadecimal digits; the same in every process and version."""
         text = json.dumps({"formula": FORMULA_VERSION, **self.canonical()}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    def dense(self) -> DenseLayers | None:
+        """The layers of a fully connected network, which have a recursion of their own; None for all others."""
+        return None
+
+    @property
+    def stated_error(self) -> float:
+        """What the kernels of layers that neural_tangents composes may lose, as in `KernelBlocks.kernel_error`."""
+        return 0.0
 
     @property
     def kernel_notes(self) -> tuple[str, ...]:

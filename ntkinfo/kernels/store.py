@@ -1,8 +1,8 @@
 """Finished kernel panels on disk, found again by the fingerprints of network and inputs.
 
-An entry is one `.npz` file without pickle: both kernels and a SHA-256 digest over the key and the numbers. A panel is
-read whole and replaced whole, so one file that `os.replace` puts in place is atomic, which a folder of chunks (zarr) is
-not.
+An entry is one `.npz` file without pickle: both kernels, the error that they state, and a SHA-256 digest over the key
+and the numbers. A panel is read whole and replaced whole, so one file that `os.replace` puts in place is atomic, which
+a folder of chunks (zarr) is not.
 """
 
 from __future__ import annotations
@@ -58,23 +58,30 @@ class KernelStore:
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
                 kernels = [entry["nngp"], entry["ntk"]]
-                digest = str(entry["digest"])
+                digest, error = str(entry["digest"]), float(entry["error"])
         except _UNREADABLE as error:
             return _damaged(path, str(error) or type(error).__name__)
-        if digest != _digest(key, kernels):
+        if digest != _digest(key, kernels, error):
             return _damaged(path, "its digest does not match its content")
         if any(kernel.shape != shape for kernel in kernels):
             return _damaged(path, f"it holds shapes {[k.shape for k in kernels]} and {shape} is needed")
         return kernels
 
-    def save(self, key: str, nngp: np.ndarray, ntk: np.ndarray) -> None:
-        """Write an entry under a temporary name and put it in place at once."""
+    def error(self, key: str) -> float:
+        """What the kernels of that key, which `load` has found sound, state of their error."""
+        with self.path(key).open("rb") as file, np.load(file, allow_pickle=False) as entry:
+            return float(entry["error"])
+
+    def save(self, key: str, nngp: np.ndarray, ntk: np.ndarray, error: float = 0.0) -> None:
+        """Write an entry and the error that it states under a temporary name and put it in place at once."""
         path = self.path(key)
         path.parent.mkdir(exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
         try:
             with os.fdopen(handle, "wb") as file:
-                np.savez(file, nngp=nngp, ntk=ntk, digest=np.array(_digest(key, [nngp, ntk])))
+                np.savez(
+                    file, nngp=nngp, ntk=ntk, error=np.array(error), digest=np.array(_digest(key, [nngp, ntk], error))
+                )
                 file.flush()
                 os.fsync(file.fileno())
             Path(temporary).replace(path)
@@ -82,8 +89,8 @@ class KernelStore:
             Path(temporary).unlink(missing_ok=True)
 
 
-def _digest(key: str, kernels: list[np.ndarray]) -> str:
-    digest = hashlib.sha256(key.encode())
+def _digest(key: str, kernels: list[np.ndarray], error: float) -> str:
+    digest = hashlib.sha256(f"{key}:{error!r}".encode())
     for kernel in kernels:
         digest.update(f"{kernel.shape}{kernel.dtype.str}".encode())
         digest.update(np.ascontiguousarray(kernel).data)

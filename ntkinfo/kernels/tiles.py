@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import float64
+from ntkinfo.kernels import dense_recursion, near_pairs
 from ntkinfo.kernels.network import Network
 
 # Arrays of the size of the largest one that are alive at the same time inside a kernel function: covariances before and
@@ -21,6 +22,9 @@ BOTH = ("nngp", "ntk")
 class TileKernel:
     """Both kernels of one network on tiles of inputs, in float64.
 
+    Fully connected networks go by their own recursion, and pairs of inputs that lose digits in it are computed again
+    one by one; all others by the kernel function of neural_tangents.
+
     Args:
         network: the network.
         input_shape: shape of one prepared input.
@@ -28,19 +32,49 @@ class TileKernel:
 
     def __init__(self, network: Network, input_shape: tuple[int, ...]):
         self.input_shape = input_shape
+        self.error = network.stated_error
+        self._dense = network.dense()
+        if self._dense is not None:
+            layers, recursion = self._dense, dense_recursion.compiled(self._dense.rectangles)
+            squares = tuple(deviation**2 for deviation in layers.deviations)
+            self._tile = lambda rows, columns: recursion(rows, columns, *squares, layers.depth)
+            return
         with float64():
             kernel_fn = network.layers()[2]
         self._tile = jax.jit(lambda rows, columns: tuple(kernel_fn(rows, columns, BOTH)))
         self._single = jax.jit(jax.vmap(lambda one: tuple(k[0, 0] for k in kernel_fn(one[None], None, BOTH))))
 
-    def tile(self, rows: Float[np.ndarray, "p ..."], columns: Float[np.ndarray, "q ..."], size: tuple[int, int]) -> Any:
-        """Both kernels of p inputs with q inputs, each (p, q); `size` is the compiled shape, at least (p, q)."""
+    def tile(
+        self,
+        rows: Float[np.ndarray, "p ..."],
+        columns: Float[np.ndarray, "q ..."],
+        size: tuple[int, int],
+        known: Any = None,
+    ) -> Any:
+        """Both kernels of p inputs with q inputs, each (p, q); `size` is the compiled shape, at least (p, q).
+
+        `error` is then what they state of their error. Entries that are `known` (p, q) are not needed.
+        """
         with float64():
-            kernels = self._tile(_padded(rows, size[0]), _padded(columns, size[1]))
-        return [np.asarray(kernel)[: len(rows), : len(columns)] for kernel in kernels]
+            found = self._tile(_padded(rows, size[0]), _padded(columns, size[1]))
+        kernels = [np.asarray(part)[: len(rows), : len(columns)] for part in found]
+        if self._dense is None:
+            return kernels
+        (nngp, ntk, lost), layers = kernels, self._dense
+        if known is not None:
+            lost = np.where(known, 0.0, lost)
+        kernels, self.error = near_pairs.mended(
+            layers.pairs, (nngp[None], ntk[None], lost[None]), (rows, columns), layers.deviations, [layers.depth]
+        )
+        return [kernel[0] for kernel in kernels]
 
     def diagonal(self, inputs: Float[np.ndarray, "p ..."], size: int) -> Any:
         """Both kernels of each input with itself, each (p,); `size` is the length that was compiled."""
+        if self._dense is not None:
+            layers = self._dense
+            found = near_pairs.of_equal(layers.pairs, inputs, layers.deviations, layers.depth)
+            self.error = found.error
+            return [found.nngp[-1], found.ntk[-1]]
         with float64():
             kernels = self._single(_padded(inputs, size))
         return [np.asarray(kernel)[: len(inputs)] for kernel in kernels]

@@ -233,10 +233,10 @@ def test_wide_residual_gives_no_warning(recwarn):
 
 
 FINGERPRINTS = {
-    FullyConnected(): "194de3746c115f002abcca7b37588cee3c1b24cddf3245137a85e07c8123a851",
-    Convolutional(): "c47aa1580d275df3a634bea5f82ba8db036bdb8105e1a20b4930528073214178",
-    WideResidual(): "0637c229fc898ada86c0ce8824b072d6a7369634e466e2eb37c8444d98fa2f1c",
-    FullyConnected(activation="tanh"): "c6e94a8ad6eca05ab613e2b1bd888c150012b9c203187db87e9c27cab3e7f801",
+    FullyConnected(): "f9f026135b056e0e37362e4a7fe4c5e7752975934f84fb283748ef6604ade2d6",
+    Convolutional(): "8f8d72787f4e5a366e59399e24ce71ae48397988e1d953a844e21eb82b8e97b1",
+    WideResidual(): "060abc50404f98a58864e914cceea7399edf833c77d0ccb4f645fbffe5e13964",
+    FullyConnected(activation="tanh"): "4f6aba30bd4069f7b0ab659ab8a2adbe38af82564bc00efa4e30cb28f32f7ae2",
 }
 
 
