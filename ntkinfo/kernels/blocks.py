@@ -172,7 +172,9 @@ class NetworkKernels:
         self.require(len(rows) * n, f"the kernel of {len(rows)} inputs with {n} training inputs", None)
         diagonal = self._diagonal(rows)
         job = _Job(rows, self.x_train, False, self._key(rows, self.x_train), "test kernel", diagonal)
-        return CrossBlocks(*self._finish(*self._compute(job), *diagonal))
+        kernels = self._compute(job)
+        self._refuse_infinite("(test kernel)", kernels)
+        return CrossBlocks(*self._finish(*kernels, *diagonal))
 
     def diagonal(self, inputs: Array) -> tuple[Array, Array]:
         """NNGP and NTK of each of the inputs (p, ...) with itself, (p,) each, without the p x p matrices."""
@@ -228,6 +230,7 @@ class NetworkKernels:
         kernels = self._compute(_Job(inputs, inputs, True, self._key(inputs, inputs), label, diagonals))
         for kernel, diagonal in zip(kernels, diagonals, strict=True):
             np.fill_diagonal(kernel, diagonal)
+        self._refuse_infinite(f"({label})", kernels)
         return SquareBlocks(*self._finish(*kernels))
 
     def _diagonal(self, inputs: np.ndarray) -> list[np.ndarray]:
@@ -257,7 +260,6 @@ class NetworkKernels:
         if job.symmetric:
             for kernel in result:
                 _mirror(kernel, self._panel)
-        self._refuse_infinite(f"({job.label})", result)
         return result
 
     def _refuse_infinite(self, what: str, kernels: list[np.ndarray]) -> None:

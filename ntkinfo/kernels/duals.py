@@ -41,6 +41,7 @@ FLOAT = SimpleNamespace(
     sinh=jnp.sinh,
     where=jnp.where,
     size=jnp.abs,
+    at_most_zero=lambda value: jnp.minimum(value, 0.0),  # variances of a sum and a difference, but for rounding
     holds=lambda value: value,
     pi=np.pi,
 )
@@ -52,6 +53,7 @@ PAIRS = SimpleNamespace(
     sinh=double_double.sinh,
     where=double_double.where,
     size=lambda value: np.abs(value.high),
+    at_most_zero=lambda value: value,
     holds=lambda value: value.high,
     pi=double_double.pi(),
 )
@@ -118,7 +120,7 @@ def _gelu_steepness(q1, q2, c, d, value, slope, error, size):
 
 def sine_averages(m: Any, q1: Any, q2: Any, c: Any, d: Any) -> tuple[Any, Any]:
     """(e^{-δ/2} ∓ e^{-σ/2})/2 with the variances δ of u - v and σ of u + v."""
-    even, odd = m.exp(c - 0.5 * (q1 + q2)), m.exp(-c - 0.5 * (q1 + q2))
+    even, odd = m.exp(m.at_most_zero(c - 0.5 * (q1 + q2))), m.exp(m.at_most_zero(-c - 0.5 * (q1 + q2)))
     small = m.size(c) < 0.5
     near = m.exp(-0.5 * (q1 + q2)) * m.sinh(m.where(small, c, 0.0))
     return m.where(small, near, 0.5 * (even - odd)), 0.5 * (even + odd)

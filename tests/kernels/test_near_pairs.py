@@ -84,6 +84,12 @@ def test_equal_inputs_have_one_value_in_every_block(activation):
         assert test[1, 7] == diagonal[1] == train[7, 7]
 
 
+def average(power, q, cuts):
+    """E[sech(u)^power] of a Gaussian of variance q."""
+    weight = mpmath.sqrt(2 / (mpmath.pi * q))
+    return weight * mpmath.quad(lambda u: mpmath.sech(u) ** power * mpmath.exp(-u * u / (2 * q)), cuts)
+
+
 def test_tanh_at_every_size_by_an_integral_over_one_input():
     """Inputs of one feature: with equal inputs every average is over one variable (mpmath, 30 digits)."""
     x = np.array([[1e-6], [0.3], [40.0], [3e4]])
@@ -92,13 +98,8 @@ def test_tanh_at_every_size_by_an_integral_over_one_input():
         for i, value in enumerate(x[:, 0]):
             q = mpmath.mpf(1.5) ** 2 * mpmath.mpf(value) ** 2 + mpmath.mpf(0.1) ** 2
             cuts = [u for u in (0, 1, 3, 10, 60) if u * u < 200 * q] + [mpmath.sqrt(200 * q)][: int(200 * q < 3600)]
-
-            def average(f, q=q, cuts=cuts):
-                weight = mpmath.sqrt(2 / (mpmath.pi * q))
-                return weight * mpmath.quad(lambda u, q=q: f(u) * mpmath.exp(-u * u / (2 * q)), cuts)
-
-            nngp = 2.25 * (1 - average(lambda u: mpmath.sech(u) ** 2)) + mpmath.mpf(0.1) ** 2
-            ntk = nngp + 2.25 * average(lambda u: mpmath.sech(u) ** 4) * q
+            nngp = 2.25 * (1 - average(2, q, cuts)) + mpmath.mpf(0.1) ** 2
+            ntk = nngp + 2.25 * average(4, q, cuts) * q
             assert abs(blocks.train.nngp[i, i] / float(nngp) - 1) < 1e-12
             assert abs(blocks.train.ntk[i, i] / float(ntk) - 1) < 1e-12
 
