@@ -6,8 +6,8 @@ What the library offers is handed on here under its own names. Known limits of i
   train-train kernel is zero t=None gives NaN, and so does t=inf where rounding leaves no sign to tell; an all-zero
   input without biases spoils finite times where it is the first or the last training input.
 - `b_std=0` in the standard parameterisation still trains biases (their derivative is in the NTK): take `b_std=None`.
-- `RectifiedMonomial` gives NaN for an input with itself; `ElementwiseNumerical` with 25 nodes is low for tanh, by 4 % at
-  pre-activations of deviation 3 and by 18 % at 10.
+- `RectifiedMonomial` gives NaN for an input with itself; `ElementwiseNumerical` with 25 nodes is low for tanh, by 4 %
+  at pre-activations of deviation 3 and by 18 % at 10.
 - The relu NTK between (nearly) parallel inputs, so also its diagonal, keeps half the digits (arccos near 1): 2e-8
   relative in float64, 3e-4 in float32. Compute in float64 and take the diagonal from the scalar recursion.
 - Kernels are computed in the precision of their inputs: use `ntkinfo.core.arrays.float64`.

@@ -120,7 +120,7 @@ def test_kernels_by_name_and_whole_states_are_taken_in_any_order():
         lambda a, b, get: {"ntk": DENSE[2](a, b, "ntk"), "nngp": DENSE[2](a, b, "nngp")},
     ):
         with float64():
-            got = StaxNetwork(*DENSE[:2], kernel_fn, name="mine", input_shape=(5,)).layers()[2](
+            got = StaxNetwork(DENSE[0], DENSE[1], kernel_fn, name="mine", input_shape=(5,)).layers()[2](
                 x, None, ("nngp", "ntk")
             )
         np.testing.assert_allclose(got, want, rtol=1e-14)
@@ -167,7 +167,9 @@ def test_one_graph_bound_to_the_functions_fits_tiles_of_any_size():
 def test_graphs_that_differ_between_inputs_are_refused_by_name():
     graphs = np.random.default_rng(0).random((5, 4, 4))
     with pytest.raises(ValueError, match="pattern bound to kernel_fn of graph differs from input to input"):
-        StaxNetwork(*GRAPH[:2], functools.partial(GRAPH[2], pattern=(graphs, graphs)), name="graph", input_shape=(4, 3))
+        StaxNetwork(
+            GRAPH[0], GRAPH[1], functools.partial(GRAPH[2], pattern=(graphs,) * 2), name="graph", input_shape=(4, 3)
+        )
 
 
 def test_inputs_of_another_shape_are_refused_with_what_to_do():
