@@ -133,11 +133,11 @@ def path(law: Law, moments: Moments) -> dict[str, mp.mpf]:
     outputs, noise = law.outputs, mp.mpf(law.procedure.target_noise_variance)
     square = [mp.fsum(value**2 for value in row) for row in law.targets]
     weight = [value * (outputs * (law.start[j, j] + noise) + square[j]) for j, value in enumerate(law.values)]
-    total = {"speed_squared": law.unit**2, "path_energy": law.unit, "parameter_distance": 1}
+    total = {"speed_squared": law.unit**2, "path_energy": law.unit, "parameter_distance_squared": 1}
     sizes = {
         "speed_squared": [f.rate**2 for f in moments.filters],
         "path_energy": [f.energy for f in moments.filters],
-        "parameter_distance": [f.learned**2 for f in moments.filters],
+        "parameter_distance_squared": [f.learned**2 for f in moments.filters],
     }
     result = {
         name: mp.fsum(s * w for s, w in zip(sizes[name], weight, strict=True)) * mp.mpf(total[name]) for name in sizes
