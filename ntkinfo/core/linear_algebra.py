@@ -43,8 +43,13 @@ class Spectrum:
         return (f"{name}: {dropped} eigenvalue(s) within {self.tolerance:.1e} of 0 taken as exactly 0",)
 
 
-def spectrum(matrix: Float[Array, "n n"], name: str = "matrix") -> Spectrum:
+def spectrum(matrix: Float[Array, "n n"], name: str = "matrix", error: float = 0.0) -> Spectrum:
     """Decompose a symmetric positive semidefinite matrix.
+
+    Args:
+        matrix: (n, n).
+        name: what to call it.
+        error: what its entries' own errors may change of an eigenvalue, beyond rounding.
 
     Raises:
         ValueError: an eigenvalue below 0 by more than rounding explains: the matrix is not a covariance or a kernel.
@@ -54,10 +59,12 @@ def spectrum(matrix: Float[Array, "n n"], name: str = "matrix") -> Spectrum:
     tolerance = matrix.shape[0] * float(np.finfo(np.float64).eps) * largest
     lowest = float(values[0])
     # Kernels arrive with the rounding of their own computation, which is larger than that of the decomposition.
-    if lowest < -1e4 * tolerance:
+    allowed = 1e4 * tolerance + error
+    if lowest < -allowed:
         raise ValueError(
-            f"{name} has the eigenvalue {lowest:.3e} (largest {largest:.3e}): it is not positive semidefinite; "
-            "give a kernel matrix computed in float64"
+            f"{name} has the eigenvalue {lowest:.3e} (largest {largest:.3e}): it is not positive semidefinite, as "
+            f"errors of its entries explain no less than {-allowed:.1e}; "
+            "give a kernel matrix computed in float64, and its kernel_error where that is larger than rounding"
         )
     xp = namespace(values)
     null = values <= tolerance

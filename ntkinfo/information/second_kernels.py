@@ -21,7 +21,7 @@ from scipy.special import ndtr
 
 from ntkinfo.core.arrays import float64, to_numpy
 from ntkinfo.information.second_propagator import NotCheckedError
-from ntkinfo.kernels.activations import LeakyRelu, NumericalActivation, resolve_activation
+from ntkinfo.kernels.activations import LeakyRelu, NumericalActivation, Tanh, resolve_activation
 from ntkinfo.kernels.architectures import FullyConnected
 from ntkinfo.training.output_distribution import OutputDistribution
 
@@ -152,6 +152,8 @@ def dual_of(network: FullyConnected) -> tuple[Dual, float]:
         return _IN_DIGITS[name], 0.0
     if name == "gelu":
         return by_quadrature(_gelu, _gelu_slope), _QUADRATURE
+    if isinstance(activation, Tanh):
+        return by_quadrature(np.tanh, _tanh_slope), _QUADRATURE
     if isinstance(activation, NumericalActivation):
         slope = activation.derivative or jnp.vectorize(jax.grad(lambda x: jnp.sum(activation.function(x))))
         return by_quadrature(_in_float64(activation.function), _in_float64(slope)), _QUADRATURE
@@ -167,6 +169,10 @@ def _in_float64(function: Callable[[Any], Any]) -> Callable[[np.ndarray], np.nda
             return to_numpy(function(jnp.asarray(values)))
 
     return evaluate
+
+
+def _tanh_slope(z: np.ndarray) -> np.ndarray:
+    return 1.0 / np.cosh(np.minimum(np.abs(z), 300.0)) ** 2
 
 
 def _gelu(z: np.ndarray) -> np.ndarray:

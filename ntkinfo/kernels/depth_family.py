@@ -7,24 +7,20 @@ inputs are filled up with features of 0, so that it serves every network with on
 
 from __future__ import annotations
 
-import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.records import Dataset, fingerprint
-from ntkinfo.kernels.activations import load_stax, resolve_activation
+from ntkinfo.kernels import near_pairs
 from ntkinfo.kernels.architectures import FullyConnected
+from ntkinfo.kernels.dense_recursion import compiled_family
 from ntkinfo.kernels.records import CrossBlocks, KernelBlocks, SquareBlocks
-from ntkinfo.kernels.tiles import BOTH
 
 TILE = 128  # rows and columns that are compiled; smaller inputs are padded
 _FEATURES = 64  # the number of features is filled up to a multiple of this
@@ -53,8 +49,7 @@ def depth_family_blocks(network: FullyConnected, data: Dataset, depths: Sequence
     if not isinstance(network.activation, str):
         raise ValueError("a family of depths needs an activation by name; take kernel_blocks for others")
     prepared = [network.prepare(x, name) for x, name in ((data.x_train, "x_train"), (data.x_test, "x_test"))]
-    x_train, x_test = (_filled(x) for x in prepared)
-    deepest, n, m = max(depths), len(x_train), len(x_test)
+    deepest, n, m = max(depths), len(prepared[0]), len(prepared[1])
     needed = 16 * _LIVE_ARRAYS * (deepest + 1) * n * (n + m) / GIB
     require_memory(
         f"kernels of {deepest + 1} depths of {n} training and {m} test inputs",
@@ -62,11 +57,10 @@ def depth_family_blocks(network: FullyConnected, data: Dataset, depths: Sequence
         available_memory(),
         "take fewer inputs or depths",
     )
-    pair, single = _compiled(network.activation, deepest)
-    deviations = float(network.w_std), float(network.b_std)
-    train = _square(lambda rows, columns: pair(rows, columns, *deviations), x_train)
-    cross = _rectangle(lambda rows, columns: pair(rows, columns, *deviations), x_test, x_train)
-    diagonals = [_diagonal(lambda rows: single(rows, *deviations), x) for x in (x_train, x_test)]
+    family = _Family(network, deepest)
+    train = _square(family, prepared[0])
+    cross = family.rectangle(prepared[1], prepared[0])
+    diagonals = [family.diagonal(x) for x in prepared]
     places = np.arange(n)
     for kernel, diagonal in zip(train, diagonals[0], strict=True):
         kernel[:, places, places] = diagonal
@@ -76,85 +70,57 @@ def depth_family_blocks(network: FullyConnected, data: Dataset, depths: Sequence
             test=CrossBlocks(*(np.array(kernel[depth]) for kernel in (*cross, *diagonals[1]))),
             fingerprint=_fingerprint(replace(network, depth=depth), *prepared),
             notes=network.kernel_notes,
+            kernel_error=family.error,
         )
         for depth in sorted(set(depths))
     }
 
 
-@functools.lru_cache(maxsize=32)
-def _compiled(activation: str, deepest: int) -> tuple[Callable, Callable]:
-    """Kernels (2, depths, p, q) of pairs of inputs, and (2, depths, p) of inputs with themselves."""
-    with float64():
-        stax, layer = load_stax(), resolve_activation(activation).layer()
+class _Family:
+    """Kernels of all depths, (depths, p, q) each, tile by tile; `error` is the largest that they state."""
 
-    def kernels(rows: Any, columns: Any, w_std: Any, b_std: Any) -> tuple[Any, Any]:
-        def dense() -> tuple:
-            return stax.Dense(1, W_std=w_std, b_std=b_std)
+    def __init__(self, network: FullyConnected, deepest: int):
+        layers = network.dense()
+        assert layers is not None
+        self._layers, self._deepest, self.error = layers, deepest, 0.0
+        self._program = compiled_family(layers.rectangles, deepest)
 
-        found, state = [dense()[2](rows, columns, BOTH)], None
-        for depth in range(deepest):
-            hidden = stax.serial(dense(), layer)[2]
-            state = hidden(rows, columns, None) if depth == 0 else hidden(state, None, None)
-            found.append(dense()[2](state, None, BOTH))
-        nngp, ntk = (jnp.stack(parts) for parts in zip(*(tuple(one) for one in found), strict=True))
-        return nngp, ntk
-
-    def of_one(row: Any, w_std: Any, b_std: Any) -> tuple[Any, ...]:
-        return tuple(kernel[:, 0, 0] for kernel in kernels(row[None], None, w_std, b_std))
-
-    return jax.jit(kernels), jax.jit(jax.vmap(of_one, in_axes=(0, None, None), out_axes=1))
-
-
-def _square(pair: Callable, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All tiles on and above the diagonal, mirrored."""
-    found: tuple[np.ndarray, np.ndarray] | None = None
-    for row in range(0, len(inputs), TILE):
-        for column in range(row, len(inputs), TILE):
-            found = _put(pair, found, inputs, inputs, (row, column))
-    assert found is not None
-    for kernel in found:
-        upper = np.triu(kernel)
-        kernel[...] = upper + np.swapaxes(np.triu(kernel, 1), 1, 2)
-    return found
-
-
-def _rectangle(pair: Callable, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    found: tuple[np.ndarray, np.ndarray] | None = None
-    for row in range(0, len(rows), TILE):
-        for column in range(0, len(columns), TILE):
-            found = _put(pair, found, rows, columns, (row, column))
-    assert found is not None
-    return found
-
-
-def _put(
-    pair: Callable,
-    found: tuple[np.ndarray, np.ndarray] | None,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    start: tuple[int, int],
-) -> tuple[np.ndarray, np.ndarray]:
-    """Compute one tile into its place."""
-    one, other = rows[start[0] : start[0] + TILE], columns[start[1] : start[1] + TILE]
-    with float64():
-        tile = [np.asarray(kernel) for kernel in pair(_padded(one), _padded(other))]
-    if found is None:
-        shape = (len(tile[0]), len(rows), len(columns))
-        found = np.empty(shape), np.empty(shape)
-    for kernel, values in zip(found, tile, strict=True):
-        place = slice(start[0], start[0] + len(one)), slice(start[1], start[1] + len(other))
-        kernel[:, place[0], place[1]] = values[:, : len(one), : len(other)]
-    return found
-
-
-def _diagonal(single: Callable, inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    parts = []
-    for start in range(0, len(inputs), TILE):
-        some = inputs[start : start + TILE]
+    def tile(self, rows: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
+        """At most `TILE` rows with as many columns."""
+        squares = (deviation**2 for deviation in self._layers.deviations)
         with float64():
-            parts.append([np.asarray(kernel)[:, : len(some)] for kernel in single(_padded(some))])
-    nngp, ntk = (np.concatenate(kernel, axis=1) for kernel in zip(*parts, strict=True))
-    return nngp, ntk
+            found = self._program(_padded(_filled(rows)), _padded(_filled(columns)), *squares)
+        nngp, ntk, lost = (np.asarray(part)[:, : len(rows), : len(columns)] for part in found)
+        depths = list(range(self._deepest + 1))
+        kernels, error = near_pairs.mended(
+            self._layers.pairs, (nngp, ntk, lost), (rows, columns), self._layers.deviations, depths
+        )
+        self.error = max(self.error, error)
+        return kernels
+
+    def rectangle(self, rows: np.ndarray, columns: np.ndarray, upper: bool = False) -> list[np.ndarray]:
+        """All tiles, or those on and above the diagonal."""
+        found = [np.zeros((self._deepest + 1, len(rows), len(columns))) for _ in range(2)]
+        for row in range(0, len(rows), TILE):
+            for column in range(row if upper else 0, len(columns), TILE):
+                one, other = slice(row, row + TILE), slice(column, column + TILE)
+                for kernel, values in zip(found, self.tile(rows[one], columns[other]), strict=True):
+                    kernel[:, one, other] = values
+        return found
+
+    def diagonal(self, inputs: np.ndarray) -> list[np.ndarray]:
+        """Kernels of inputs with themselves, (depths, p) each."""
+        found = near_pairs.of_equal(self._layers.pairs, inputs, self._layers.deviations, self._deepest)
+        self.error = max(self.error, found.error)
+        return [found.nngp, found.ntk]
+
+
+def _square(family: _Family, inputs: np.ndarray) -> list[np.ndarray]:
+    """The upper triangle, mirrored."""
+    found = family.rectangle(inputs, inputs, upper=True)
+    for kernel in found:
+        kernel[...] = np.triu(kernel) + np.swapaxes(np.triu(kernel, 1), 1, 2)
+    return found
 
 
 def _filled(inputs: np.ndarray) -> np.ndarray:

@@ -62,7 +62,10 @@ def decompose(blocks: KernelBlocks, tangent: str = "ntk", start: str = "nngp") -
     checks.choice("tangent", tangent, ("ntk", "nngp"))
     checks.choice("start", start, ("ntk", "nngp"))
     with float64():
-        found = spectrum(getattr(blocks.train, tangent), f"the {tangent.upper()} of the training inputs")
+        kernel = getattr(blocks.train, tangent)
+        # |E_jk| ≤ ε √(Θ_jj Θ_kk) moves an eigenvalue by at most ε times the trace.
+        error = blocks.kernel_error * float(abs(kernel.trace()))
+        found = spectrum(kernel, f"the {tangent.upper()} of the training inputs", error)
         same, matrix = start == tangent, getattr(blocks.train, start)
         prior = found.eigenvalues if same else congruence(found.eigenvectors, matrix)
     return Decomposition(tangent, start, found, prior)

@@ -1,5 +1,7 @@
 """Fully connected kernels at every size and angle: recursions in 60 digits (mpmath), written without the package."""
 
+from dataclasses import replace
+
 import mpmath
 import numpy as np
 import pytest
@@ -110,3 +112,16 @@ def test_kernels_that_are_not_finite_are_refused():
         ValueError, match=r"relu.* of .* entries of the NNGP .* NaN or infinite, the first between inputs 0"
     ):
         ni.kernel_blocks(ni.FullyConnected(1, "relu"), Dataset(x, x, x[1:], x[1:]))
+
+
+def test_a_kernel_with_a_stated_error_may_miss_definiteness_by_it():
+    x = np.random.default_rng(3).standard_normal((6, 3))
+    data = Dataset(x, x[:, :1], x[:2], x[:2, :1])
+    blocks = ni.kernel_blocks(ni.FullyConnected(0, "erf", 1.0, 0.0), data)  # rank 3
+    shifted = blocks.train.ntk - 1e-6 * np.eye(6)
+    train = ni.SquareBlocks(blocks.train.nngp, shifted)
+    with pytest.raises(ValueError, match="not positive semidefinite"):
+        ni.output_distribution(replace(blocks, train=train), data, ni.GradientFlow(), np.array([1.0]))
+    stated = replace(blocks, train=train, kernel_error=1e-5)
+    law = ni.output_distribution(stated, data, ni.GradientFlow(), np.array([1.0]))
+    assert law.spectrum.most_negative < -1e-7

@@ -236,8 +236,8 @@ def test_a_trial_that_fails_does_not_take_the_others_along(monkeypatch):
 
 def test_fingerprints_tell_settings_apart_and_nothing_else():
     base = Trial()
-    # Records on disk are found by it: it changes when MEASURE_VERSION or a default does, and never otherwise.
-    assert base.fingerprint == "d5a9085340b3196b6c504b02c6c15412aeef0a14d50c52cc2bc45b31e4b8c9f4"
+    # Records on disk are found by it: it changes when MEASURE_VERSION, FORMULA_VERSION or a default does.
+    assert base.fingerprint == "abf11b62bfe0f14d9b5da05596b0ed39014f87536a2b607ad2b63a0063e03188"
     others = {
         "data": "wine", "n": 65, "noise": 0.1, "family": "convolutional", "depth": 3, "activation": "relu",
         "w_std": 1.4, "b_std": 0.0, "ridge": 0.2, "procedure": "heavy_ball", "time": 1.0, "seed": 1,
