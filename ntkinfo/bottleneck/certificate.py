@@ -20,6 +20,7 @@ import numpy as np
 from ntkinfo.bottleneck.discrete_engine import Distortion, Minimum, log_sum_exp
 
 _ENTRIES = 2_000_000
+_LOOSEST = 0.5  # cells whose bound is above this share of the largest are cut next
 _FIRST_PIECES = 64
 # Ascents: cycles of two steps and an extrapolation of at most so many times the step. Those that have come as near to
 # each other as _NEAR go on as one; points as near as _SAME count as the same. Both are shares of the width of what is
@@ -144,23 +145,30 @@ def peak(distortion: Distortion, log_z: np.ndarray, tolerance: float, budget: in
     Returns:
         The bound; `complete` where it is as close as asked for.
     """
-    cells = _first_cells(values)
+    new = _first_cells(values)
     base = np.log(distortion.law) - log_z
     best, where, settled, seen = -np.inf, np.full(values, 1 / values), -np.inf, 0
+    cells, bounds = new[:0], np.zeros(0)
     while True:
-        centres = cells.mean(axis=1)
+        centres = new.mean(axis=1)
         heights = log_ratio(distortion, log_z, centres)
         if heights.max() > best:
             best, where = float(heights.max()), centres[np.argmax(heights)]
-        bounds = _cell_bounds(distortion, base, cells)
-        seen += len(cells)
+        seen += len(new)
+        cells = np.concatenate([cells, new])
+        bounds = np.concatenate([bounds, _cell_bounds(distortion, base, new)])
         open_ = bounds > max(best, 0.0) + tolerance
         settled = max(settled, float(np.max(bounds[~open_], initial=-np.inf)))
         if not np.any(open_):
             return Peak(best, max(settled, best), where, seen, True)
-        if seen + 2 * np.count_nonzero(open_) > budget:
+        cells, bounds = cells[open_], bounds[open_]
+        # The loosest first: where G is 1 along a line, cells at its ends have to be much smaller than the others.
+        excess = bounds - max(best, 0.0)
+        split = excess >= _LOOSEST * excess.max()
+        if seen + 2 * np.count_nonzero(split) > budget:
             return Peak(best, max(settled, float(bounds.max())), where, seen, False)
-        cells = _halves(cells[open_])
+        new = _halves(cells[split])
+        cells, bounds = cells[~split], bounds[~split]
 
 
 def _first_cells(values: int) -> np.ndarray:

@@ -100,8 +100,8 @@ def solve(
 
     Inputs with the same p(y|x) are taken as one, which is exact. Rounds of the self-consistent equations, accelerated
     by safeguarded Newton steps, run from the warm start or from T = X; where the dual finds a law r of Y that a cluster
-    is missing for, the cluster is added and the descent goes on. With two or three values of Y this ends at the global
-    optimum and proves it; with more the certificate holds but may be loose (`certified` says).
+    is missing for, the cluster is added and the descent goes on. The certificate always holds; whether it is as close
+    as asked for depends on the problem and on `cells`, the more so the more values Y has (`certified` and `gap` say).
 
     Args:
         problem: the law of X and Y.

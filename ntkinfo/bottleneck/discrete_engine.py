@@ -22,6 +22,7 @@ import numpy as np
 # What log 0 is taken for: finite, so that 0 · log 0 = 0 without a branch; exp of any multiple that matters is 0.
 LOG_ZERO = -1e200
 _UNDERFLOW = 1e-250
+_NEAR = 0.05  # tangents that exceed the constant by no more are taken: sums of them stay tight to second order
 
 
 @runtime_checkable
@@ -181,7 +182,7 @@ class BottleneckDistortion:
         return self._scaled_rows.T[None] / points[:, :, None]
 
     def majorant(self, vertices: np.ndarray) -> np.ndarray:
-        """By the tangent of the logarithm at the centre, or the constant of the largest r_y, whichever is less there.
+        """By the tangent of the logarithm at the centre, or the constant of the largest r_y where that is well below.
 
         The choice is one for the whole cell: a minimum of the two would not be linear, and the sum of exponentials not
         convex.
@@ -191,7 +192,7 @@ class BottleneckDistortion:
         tangent = (log(centre) @ self.rows.T)[:, :, None] + self.rows @ slope
         tangent -= self.negative_entropy[None, :, None]
         corner = np.minimum(0.0, log(vertices.max(axis=1)) @ self.rows.T - self.negative_entropy[None, :])[:, :, None]
-        return self.beta * np.where(tangent.max(axis=2, keepdims=True) < corner, tangent, corner)
+        return self.beta * np.where(tangent.max(axis=2, keepdims=True) < corner + _NEAR, tangent, corner)
 
     def curvature(self, joint: np.ndarray, points: np.ndarray) -> np.ndarray:
         """-β Σ_x joint p(y|x) / r_ty²."""

@@ -7,7 +7,7 @@ from ntkinfo.bottleneck.discrete_curve import CurveInterrupted, bottleneck_curve
 from ntkinfo.bottleneck.discrete_engine import BottleneckDistortion
 from ntkinfo.bottleneck.discrete_search import SolverSettings
 from ntkinfo.bottleneck.dual import DualDistortion
-from ntkinfo.bottleneck.problems import binary_symmetric, random_problem, row_entropies, soft_twelve_bit_rule
+from ntkinfo.bottleneck.problems import binary_symmetric, erasure, random_problem, row_entropies, soft_twelve_bit_rule
 from ntkinfo.core.progress import silent
 from tests.known_bottlenecks import BIT, KNOWN
 
@@ -129,3 +129,14 @@ def test_many_classes_keep_a_valid_if_loose_bound():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("lost", [0.1, 0.5])
+def test_bounds_of_the_erasure_channel_meet(lost):
+    """There G is 1 along a whole line, so that cells at its ends have to be far smaller than the others."""
+    problem = erasure(lost)
+    curve = bottleneck_curve(problem, accuracy=1e-4, progress=silent)
+    assert curve.gap <= 1e-4
+    at = np.linspace(0, problem.input_entropy, 20)
+    np.testing.assert_allclose(curve.lower(at), (1 - lost) * at, atol=1e-12)
+    assert np.all(curve.upper(at) >= (1 - lost) * at - 1e-12)
