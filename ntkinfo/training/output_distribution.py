@@ -205,7 +205,7 @@ class OutputDistribution:
     def _law(self, cross: CrossBlocks, inputs: Array) -> OutputLaw:
         source = self.blocks.source
         square: Callable[[], SquareBlocks] | None = None if source is None else lambda: source.square(inputs)
-        return HeldOutLaw(self, cross, square)
+        return HeldOutLaw(self, cross, square, inputs)
 
 
 def output_distribution(

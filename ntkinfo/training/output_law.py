@@ -130,11 +130,11 @@ class OutputLaw(ABC):
         """`variance_error` at a slice of the times."""
 
     def log_variance_error_at(self, chosen: slice) -> Float[Array, "t p"]:
-        """Bound on the error of the logarithm of the variance, by truncation and rounding; 0 where that is −∞."""
+        """Bound on the error of the logarithm of the variance, by truncation and rounding; ∞ where that is −∞."""
         xp, variance = self._xp, self.variance_at(chosen)
         with float64():
             error = self.variance_error_at(chosen) + ROUNDING * self.initial_variance[None, :]
-            return xp.where(variance > 0, error / xp.where(variance > 0, variance, 1.0), 0.0)
+            return relative_error(error, variance)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:
@@ -202,3 +202,10 @@ class OutputLaw(ABC):
         summed, values = self._distribution.summed, self._distribution.eigenvalues
         along = summed.temperature * summed.injected_variance(values, times)
         return along, summed.temperature * summed.injected_variance(0 * values[:1], times)
+
+
+def relative_error(error: Float[Array, "t p"], variance: Float[Array, "t p"]) -> Float[Array, "t p"]:
+    """Error over variance; without variance 0 where there is no error either, else infinite."""
+    xp = namespace(error, variance)
+    some = variance > 0
+    return xp.where(some, error / xp.where(some, variance, 1.0), xp.where(error > 0, xp.inf, 0.0))

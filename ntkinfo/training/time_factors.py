@@ -11,7 +11,7 @@ together, in fewer and larger products of the same few shapes, which compile onc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -193,6 +193,21 @@ def quadratic_form(
     # Half of the work is passes over memory, which the linear algebra library's own threads do not share.
     parts = map_threads(at, starts) if by_block else [at(start) for start in starts]
     return xp.concatenate(parts, axis=1)
+
+
+def form_of_sum(
+    terms: Iterable[tuple[TimeFactors, Float[Array, "n p"]]], matrix: Float[Array, "n n"]
+) -> Float[Array, "t p"]:
+    """Σ_jk q_jtp B_jk q_ktp with q a sum of terms g_t(λ_j) a_jp, each of its own filter and inputs; for few inputs."""
+    pairs = tuple(terms)
+    xp = namespace(matrix, pairs[0][1])
+    courses = xp.concatenate([xp.asarray(factors.common[1]) for factors, _ in pairs])
+    columns = []
+    for p in range(pairs[0][1].shape[1]):
+        spread = xp.concatenate([xp.asarray(part.modes) * inputs[:, p : p + 1] for part, inputs in pairs], axis=1)
+        gram = spread.T @ (matrix @ spread)
+        columns.append(xp.sum(courses * (gram @ courses), axis=0))
+    return xp.stack(columns, axis=1)
 
 
 def _products(factors: TimeFactors, matrix: Array, inputs: Array) -> Array:

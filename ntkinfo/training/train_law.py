@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import scipy.spatial
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from ntkinfo.core.arrays import Array, float64, log_size, namespace
-from ntkinfo.training.output_law import EPSILON, ROUNDING, OutputLaw
+from ntkinfo.training.output_law import EPSILON, ROUNDING, OutputLaw, relative_error
 from ntkinfo.training.time_factors import LinearForm, TimeFactors, factor, quadratic_form
 
 if TYPE_CHECKING:
@@ -27,14 +27,42 @@ _STRETCH, _FEW_TIMES = 4.0, 8  # of a run: ratio of its times, and how many are 
 
 
 class TrainLaw(OutputLaw):
-    """Law at the training inputs, by residuals: small variances keep their relative precision."""
+    """Law at the training inputs, by residuals: small variances keep their relative precision.
 
-    def __init__(self, distribution: OutputDistribution):
-        self._vectors = distribution.spectrum.eigenvectors
+    Args:
+        distribution: of the outputs at every input.
+        rows: the training inputs that are asked about, in any order, repeated or not; None for all.
+    """
+
+    def __init__(self, distribution: OutputDistribution, rows: Int[np.ndarray, " p"] | None = None):
+        vectors = distribution.spectrum.eigenvectors
         with float64():
-            prior = getattr(distribution.blocks.train, distribution.procedure.prior)
-            super().__init__(distribution, namespace(prior).diagonal(prior))
+            names = (distribution.procedure.tangent, distribution.procedure.prior)
+            tangent, prior = (_diagonal(getattr(distribution.blocks.train, name), rows) for name in names)
+            chosen = vectors if rows is None else vectors[namespace(vectors).asarray(rows)]
+            # An output that no parameter moves and that never varies is exactly 0, not what rounding makes of it.
+            still = (tangent == 0) & (prior == 0)
+            if bool(still.any()):
+                chosen = namespace(vectors).where(still[:, None], 0.0, chosen)
+            self._vectors = chosen
+            super().__init__(distribution, prior)
         self._moving = distribution.moving
+
+    def total_variance_at(self, chosen: slice) -> Float[Array, " t"]:
+        """Variance at a slice of the times, summed over all the training inputs, asked about or not."""
+        law, xp = self._distribution, self._xp
+        times = law.internal_times[chosen]
+        with float64():
+            total = self.scaled_total_at(chosen) * xp.exp(2 * self._log_scale[chosen])
+            return total + xp.sum(self._noise_along(times), axis=1) if law.summed.is_noisy else total
+
+    def scaled_total_at(self, chosen: slice) -> Float[Array, " t"]:
+        """Variance without noise, summed over all the training inputs, in units of the squared largest residual."""
+        law, xp = self._distribution, self._xp
+        with float64():
+            values, scale = law.eigenvalues[self._moving], self._log_scale[chosen]
+            left = law.summed.scaled_residual(values, scale, law.internal_times[chosen])
+            return left**2 @ xp.maximum(law.prior_variance[self._moving], 0.0)
 
     def _project(self, weights):
         return self._vectors @ (self._distribution.eigenvalues[:, None] * weights)
@@ -184,8 +212,7 @@ class TrainLaw(OutputLaw):
         if self._distribution.summed.is_noisy:
             return super().log_variance_error_at(chosen)
         with float64():
-            error = self.scaled_error_at(chosen)
-            relative = xp.where(form > 0, error / xp.where(form > 0, form, 1.0), 0.0)
+            relative = relative_error(self.scaled_error_at(chosen), form)
             # The slowest decay is as exact as its eigenvalue, whose error is relative to the largest.
             values = self._distribution.eigenvalues
             slowest = values[self._moving][0]
@@ -290,6 +317,12 @@ def _put(table: Array, rows: slice, values: Array) -> Array:
         table[rows] = values
         return table
     return table.at[rows].set(values)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def _diagonal(kernel: Float[Array, "n n"], rows: Int[np.ndarray, " p"] | None) -> Float[Array, " p"]:
+    xp = namespace(kernel)
+    diagonal = xp.diagonal(kernel)
+    return diagonal if rows is None else diagonal[xp.asarray(rows)]
 
 
 def _least_gap(points: np.ndarray) -> float:
