@@ -11,6 +11,9 @@ from scipy.special import ndtr
 from ntkinfo.core.records import Dataset
 from ntkinfo.generalization.measure import NotComputable
 
+# Outputs are equal up to this share of the numbers that they are made of.
+TIE = 1e-12
+
 
 @dataclass(frozen=True)
 class Classes:
@@ -30,9 +33,18 @@ class Classes:
             return values[..., 0] * (2.0 * self.labels - 1.0)
         return np.min(self._gaps(values), axis=-1)
 
-    def mistakes(self, values: Float[np.ndarray, "*t n C"]) -> Float[np.ndarray, "*t n"]:
-        """1 where the margin is below 0, ½ where it is 0, else 0."""
-        return 0.5 * (1 - np.sign(self.margins(values)))
+    def mistakes(
+        self, values: Float[np.ndarray, "*t n C"], size: Float[np.ndarray, " n"] | None = None
+    ) -> Float[np.ndarray, "*t n"]:
+        """1 where the margin is below 0, ½ where it is 0 up to rounding, else 0.
+
+        Args:
+            values: outputs.
+            size: of the numbers that they are differences of; None for outputs that are exact.
+        """
+        margins = self.margins(values)
+        near = 0.0 if size is None else TIE * size
+        return 0.5 * (1 - np.where(np.abs(margins) <= near, 0.0, np.sign(margins)))
 
     def scaled_margins(
         self, mean: Float[np.ndarray, "*t n C"], variance: Float[np.ndarray, "*t n"]
@@ -80,5 +92,7 @@ def classes_of(data: Dataset) -> Classes:
 
 def _over_std(margin: np.ndarray, variance: np.ndarray) -> np.ndarray:
     variance = np.broadcast_to(variance, margin.shape)
-    certain = np.where(margin == 0, 0.0, np.copysign(np.inf, margin))
+    # Outputs without deviation that differ by rounding are equal.
+    finite = np.where(np.isfinite(margin), np.abs(margin), 0.0)
+    certain = np.where(np.abs(margin) <= TIE * np.max(finite), 0.0, np.copysign(np.inf, margin))
     return np.where(variance > 0, margin / np.sqrt(np.where(variance > 0, variance, 1.0)), certain)

@@ -27,7 +27,9 @@ def loo_squared_error(view: RidgeView) -> float:
 
 def loo_error(view: RidgeView) -> float:
     """Share of the inputs that the others classify wrongly."""
-    return float(np.mean(view.kernel.classes.mistakes(view.kernel.targets - residuals(view))))
+    targets, left = view.kernel.targets, residuals(view)
+    size = np.max(np.abs(targets), axis=1) + np.max(np.abs(left), axis=1)
+    return float(np.mean(view.kernel.classes.mistakes(targets - left, size)))
 
 
 def loo_log_loss(view: RidgeView) -> float:

@@ -18,11 +18,14 @@ from ntkinfo.information.joint_groups import add_joint, add_labels, add_paramete
 from ntkinfo.information.linear_decoder import information_target_gaussian
 from ntkinfo.information.losses import closed_form
 from ntkinfo.information.member_error import error_member
-from ntkinfo.information.noiseless import resolution_of
+from ntkinfo.information.noiseless import isolated, resolution_of
 from ntkinfo.information.numerical_errors import widened
 from ntkinfo.information.output import InputInformation, TargetInformation, information_output
 from ntkinfo.information.path import path
 from ntkinfo.information.training_set import relative_entropy_per_input
+
+# Errors in units of a deviation from which it is worth asking whether the output has a neighbour at all.
+_LOST = 1e-3
 
 
 def add_path(job: Job) -> None:
@@ -43,11 +46,12 @@ def add_path(job: Job) -> None:
 
 def add_losses(job: Job, side: Side, part: slice, mean: Array, variance: Array) -> None:
     """Losses, and the classification error of the mean."""
-    values = closed_form(mean, variance, side.targets, side.labels)
+    ties = None if side.labels is None else side.law.ties_at(part)
+    values = closed_form(mean, variance, side.targets, side.labels, ties=ties)
     mean_error = side.errors.mean(part)
     errors = quantity_errors.losses(values, mean_error, side.errors.variance(part, variance), mean.shape[2])
-    if side.labels is not None and "error_mean" in job.chosen:
-        errors["error_mean"] = quantity_errors.undecided(mean, side.labels, mean_error)
+    if ties is not None and side.labels is not None and "error_mean" in job.chosen:
+        errors["error_mean"] = quantity_errors.undecided(mean, side.labels, mean_error, to_numpy(ties))
     for name, value in values.items():
         job.table.put_closed_form(name, value, errors.get(name, 0.0), side.split, part)
 
@@ -72,15 +76,16 @@ def add_member(job: Job, side: Side, index: int) -> None:
     if side.labels is None:
         return
     part = slice(index, index + 1)
-    mean, variance = side.law.mean_at(part), side.law.variance_at(part)
+    mean, variance, ties = side.law.mean_at(part), side.law.variance_at(part), side.law.ties_at(part)
     extra = quantity_errors.member(
         to_numpy(mean)[0],
         to_numpy(variance)[0],
         side.labels,
         side.errors.mean(part)[0],
         side.errors.relative_variance(part, side.law.log_variance_at(part))[0],
+        to_numpy(ties)[0],
     )
-    estimate = widened(error_member(mean, variance, side.labels), extra)
+    estimate = widened(error_member(mean, variance, side.labels, ties=ties), extra)
     job.table.put_estimate("error_member", estimate, side.split, part)
 
 
@@ -116,23 +121,30 @@ def add_output(job: Job, side: Side, index: int) -> None:
 def _put_information(
     job: Job, name: str, result: InputInformation | TargetInformation, extra: float, place: tuple[str, slice]
 ) -> None:
+    """Value and bounds, widened by what the errors of mean and variance can do to them; bounds never leave [0, H]."""
     job.table.put_estimate(name, widened(result.value, extra), *place)
-    job.table.put(f"{name}_lower", result.lower, *place)
-    job.table.put(f"{name}_upper", result.upper, *place)
+    job.table.put(f"{name}_lower", max(result.lower - extra, 0.0), *place)
+    job.table.put(f"{name}_upper", min(result.upper + extra, result.ceiling), *place)
 
 
 def _information_error(side: Side, index: int, variance: np.ndarray, resolution: float) -> float:
-    """What the errors of mean and variance do to I(Z;X) and I(Z;Y); outputs that count as certain have none."""
+    """What the errors of mean and variance do to I(Z;X) and I(Z;Y); outputs that are certain to be so have none."""
     part = slice(index, index + 1)
     std = np.sqrt(variance)
+    relative = side.errors.relative_variance(part, side.law.log_variance_at(part))[0]
     if np.array_equal(variance, to_numpy(side.law.variance_at(part))[0]):
-        varies = std > resolution
-        shift = np.divide(side.errors.mean(part)[0], std, out=np.zeros_like(std), where=varies)
+        mean_error = side.errors.mean(part)[0]
+        most = np.sqrt(variance + side.errors.variance(part, variance[None])[0])
+        certain = most <= resolution
+        shift = np.divide(mean_error, std, out=np.full_like(std, np.inf), where=std > resolution)
+        shift, relative = np.where(certain, 0.0, shift), np.where(certain, 0.0, relative)
+        lost = np.flatnonzero(shift + relative > _LOST)
+        apart = lost[isolated(to_numpy(side.law.mean_at(part))[0], most + mean_error, lost)]
+        shift[apart], relative[apart] = 0.0, 0.0
     else:
         varies = std > 0
-        shift = side.errors.separated(index, std)
-    relative = side.errors.relative_variance(part, side.law.log_variance_at(part))[0]
-    return quantity_errors.information(shift, np.where(varies, relative, 0.0), side.law.n_outputs)
+        shift, relative = side.errors.separated(index, std), np.where(varies, relative, 0.0)
+    return quantity_errors.information(shift, relative, side.law.n_outputs)
 
 
 def _continuous_target(side: Side, index: int) -> Estimate:

@@ -80,7 +80,7 @@ def information_joint(
     Source: theory §4; the bound: Shwartz-Ziv & Alemi 2019.
     """
     distribution = law.distribution
-    if isinstance(law, HeldOutLaw):
+    if isinstance(law, HeldOutLaw) and not law.is_training_set:
         return _held_out(law, model, tolerance, limit, progress)
     options = {"tolerance": tolerance, "limit": limit, "progress": progress}
     labels = None if model is None else information_labels_function_space(distribution, model, **options)

@@ -174,7 +174,8 @@ def _error(
     share = 1 / (1 + xp.exp(xp.minimum(-ratio, 700.0)))
     relative = absolute / xp.where(signal > 0, signal, 1.0) + law.log_variance_error_at(chosen)
     bound = 0.5 * law.n_outputs * (share * relative)
-    return xp.where(xp.isfinite(ratio), bound, 0.0)
+    # A ratio of −∞ is no signal, one of ∞ an infinite value, whose error is never finite.
+    return xp.where(xp.isfinite(ratio), bound, xp.where(ratio > 0, xp.inf, 0.0))
 
 
 def _check_covariance(covariance: Array) -> None:

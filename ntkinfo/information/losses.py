@@ -17,6 +17,7 @@ def closed_form(
     targets: Float[Array, "m C"],
     labels: Int[Array, " m"] | None = None,
     observation_variance: float = 1.0,
+    ties: Float[Array, "t m"] | None = None,
 ) -> dict[str, Float[Array, " t"]]:
     """Losses that follow from mean and variance without any integral, averaged over the m inputs.
 
@@ -27,6 +28,8 @@ def closed_form(
         labels: class of each input, (m,): 0 to C-1, or 0 and 1 for targets -1 and +1 of a single output. None leaves
             the classification error out.
         observation_variance: of the Gaussian likelihood in the Gibbs and Bayes losses, above zero.
+        ties: outputs this close to each other are equal (one output: to 0), (t, m); None compares exactly. Give what
+            rounding leaves of equal outputs, `OutputLaw.ties_at`.
 
     Returns:
         One row (t,) each, losses of one input summed over its outputs:
@@ -58,7 +61,8 @@ def closed_form(
         residual = mean[part] - wanted
         squares.append(xp.einsum("tmc,tmc->tm", residual, residual))
         if labels is not None:
-            errors.append(xp.mean(wrong_class(mean[part], labels), axis=1))
+            near = None if ties is None else ties[part]
+            errors.append(xp.mean(wrong_class(mean[part], labels, near), axis=1))
     squared = xp.concatenate(squares)
     total = variance + noise
     bayes = 0.5 * (squared / total + outputs * xp.log(2 * np.pi * total))
@@ -95,18 +99,27 @@ def time_blocks(mean: Float[Array, "t m C"]) -> list[slice]:
     return [slice(start, start + step) for start in range(0, mean.shape[0], step)]
 
 
-def wrong_class(mean: Float[Array, "t m C"], labels: Int[Array, " m"]) -> Float[Array, "t m"]:
+def wrong_class(
+    mean: Float[Array, "t m C"], labels: Int[Array, " m"], ties: Float[Array, "t m"] | None = None
+) -> Float[Array, "t m"]:
     """Error of the arg-max (or sign, one output) of the mean at each time and input, 0 to 1; ties share.
 
     Args:
         mean: mean output at each time and input, (t, m, C).
         labels: class of each input, (m,).
+        ties: outputs this close to the largest one are equal to it, a single one to 0; None compares exactly.
     """
     xp = namespace(mean)
     if mean.shape[2] == 1:
         signed = mean[:, :, 0] * xp.where(xp.asarray(labels) == 1, 1.0, -1.0)[None, :]
+        if ties is not None:
+            signed = xp.where(xp.abs(signed) <= ties, 0.0, signed)
         return 0.5 * (1 - xp.sign(signed))
     own = mean[:, xp.arange(mean.shape[1]), xp.asarray(labels)]
     # Quick where the inputs are neighbours in memory, as the output law leaves them.
-    largest, equal = xp.max(mean, axis=2), xp.sum(mean == own[:, :, None], axis=2, dtype=xp.int16)
+    largest = xp.max(mean, axis=2)
+    if ties is not None:
+        largest = largest - ties
+        own = xp.where(own >= largest, largest, own)
+    equal = xp.sum(mean >= own[:, :, None], axis=2, dtype=xp.int16)
     return xp.where(own < largest, 1.0, 1 - 1 / equal.astype(mean.dtype))

@@ -29,6 +29,7 @@ def error_member(
     labels: Int[Array, " m"],
     progress: Track = silent,
     tolerance: float = 1e-9,
+    ties: Float[Array, "t m"] | None = None,
 ) -> Estimate:
     """Probability that one member puts an input into a wrong class, averaged over the inputs.
 
@@ -43,6 +44,8 @@ def error_member(
         labels: class of each input, (m,): 0 to C-1, or 0 and 1 for targets -1 and +1 of a single output.
         progress: shows progress over the times.
         tolerance: wanted absolute error for each input.
+        ties: deviations up to this are none, and outputs without deviation this close to each other (one output: to 0)
+            are equal, (t, m); None compares exactly.
 
     Returns:
         The error rate at each time, (t,), with a bound on the numerical error: the last change by halving the step,
@@ -59,17 +62,23 @@ def error_member(
         raise ValueError("variance holds negative values; variances are 0 or greater")
     values, errors = np.zeros(mean.shape[0]), np.zeros(mean.shape[0])
     for time in progress(range(mean.shape[0]), "error of one member", mean.shape[0]):
-        values[time], errors[time] = _error(mean[time], variance[time], labels, tolerance)
+        near = None if ties is None else to_numpy(ties[time])
+        values[time], errors[time] = _error((mean[time], variance[time]), labels, tolerance, near)
     return Estimate(values, errors + 1e-15, "quadrature", f"trapezoidal rule to {tolerance:g}")
 
 
 def _error(
-    mean: Float[Array, "m C"], variance: Float[Array, " m"], labels: Int[Array, " m"], tolerance: float
+    law: tuple[Float[Array, "m C"], Float[Array, " m"]],
+    labels: Int[Array, " m"],
+    tolerance: float,
+    ties: Float[np.ndarray, " m"] | None,
 ) -> tuple[float, float]:
+    mean, variance = law
     m, outputs = mean.shape
-    wrong = np.array(to_numpy(wrong_class(mean[None, :, :], labels))[0], dtype=np.float64)
+    near = None if ties is None else namespace(mean).asarray(ties)[None, :]
+    wrong = np.array(to_numpy(wrong_class(mean[None, :, :], labels, near))[0], dtype=np.float64)
     std = np.sqrt(to_numpy(variance))
-    spread = std > 0
+    spread = std > (0.0 if ties is None else ties)
     if outputs == 1:
         margin = to_numpy(mean)[:, 0] * np.where(to_numpy(labels) == 1, 1.0, -1.0)
         wrong[spread] = ndtr(-margin[spread] / std[spread])

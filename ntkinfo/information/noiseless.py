@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import KDTree
@@ -17,6 +17,8 @@ SMALLEST_RATIO = 1e-140  # narrower components overflow when densities are forme
 SMALLEST_STD = 1e-145
 # Rounding and the truncated time factors leave this share of the outputs' size in their means.
 RESOLUTION = 1e-11
+# Deviations of two outputs that fit between them where nothing of either is left at the other.
+APART = 20.0
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,18 @@ def split_noiseless(mean: Float[Array, "m C"], variance: Float[Array, " m"], res
     symbol[point] = atoms
     symbol[noisy] = int(atoms.max()) + 1
     return Noiseless(noisy, mean[noisy], variance[noisy], symbol)
+
+
+def isolated(
+    mean: Float[np.ndarray, "m C"], reach: Float[np.ndarray, " m"], rows: Int[np.ndarray, " k"]
+) -> Bool[np.ndarray, " k"]:
+    """Which of the chosen outputs share no probability with any other, whatever their deviations up to `reach`."""
+    result = np.zeros(len(rows), dtype=bool)
+    for place, row in enumerate(rows):
+        distance = np.sqrt(np.sum((mean - mean[row]) ** 2, axis=1))
+        distance[row] = np.inf
+        result[place] = bool(np.all(distance > APART * (reach + reach[row])))
+    return result
 
 
 def _atoms(points: Float[np.ndarray, "a C"], resolution: float) -> Int[np.ndarray, " a"]:

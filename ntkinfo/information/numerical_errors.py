@@ -22,7 +22,10 @@ from ntkinfo.core.arrays import Array, float64, namespace, to_numpy
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.label_model import LabelModel
 from ntkinfo.information.path import Path, to_learn
+from ntkinfo.training.held_out_law import HeldOutLaw
 from ntkinfo.training.output_distribution import OutputDistribution
+from ntkinfo.training.output_law import OutputLaw, relative_error
+from ntkinfo.training.train_law import TrainLaw
 
 EPSILON = float(np.finfo(np.float64).eps)
 # Tolerance of `training.time_factors.factor`: each eigenvalue's deviation relative to its own largest value.
@@ -145,7 +148,13 @@ class NumericalErrors:
 
     @cached_property
     def _sides(self) -> dict[str, SideErrors]:
-        return {split: SideErrors(self, self._law, split) for split in ("train", "test")}
+        from ntkinfo.information.anchored_errors import AnchoredErrors  # a kind of SideErrors
+
+        law = self._law.test
+        test = SideErrors(self, self._law, "test")
+        if isinstance(law, HeldOutLaw) and law.anchors is not None:
+            test = AnchoredErrors(self, self._law, law)
+        return {"train": SideErrors(self, self._law, "train"), "test": test}
 
     def path(self, result: Path) -> dict[str, np.ndarray]:
         """Errors of the path's quantities by name, (T,) each; that of the length beside the quadrature's."""
@@ -167,7 +176,7 @@ class NumericalErrors:
         }
 
     def parameters(self, estimate: Estimate, linear: bool) -> Estimate:
-        """Widen a relative entropy's error by that of its log-determinant and of its quadratic term; 0 at infinity."""
+        """Widen a relative entropy's error by that of its log-determinant and of its quadratic term."""
         value = np.asarray(estimate.value)
         size = np.where(np.isfinite(value), np.abs(value), 0.0)
         extra = self._law.n_outputs * self.growth.logarithm + (self.unit + 4 * TRUNCATION) * size
@@ -179,12 +188,15 @@ class NumericalErrors:
 class SideErrors:
     """Bounds on the errors of mean and variance at one split's inputs."""
 
-    def __init__(self, errors: NumericalErrors, distribution: OutputDistribution, split: str):
+    def __init__(
+        self, errors: NumericalErrors, distribution: OutputDistribution, split: str, law: OutputLaw | None = None
+    ):
         self._errors, self._whole, self._split = errors, distribution, split
-        self._law = getattr(distribution, split)
+        self._law: OutputLaw = getattr(distribution, split) if law is None else law
         tangent = distribution.procedure.tangent
         if split == "train":
-            self._reach = np.ones(self._law.n_inputs)
+            # An output that no parameter moves and that never varies is known exactly.
+            self._reach = np.where(to_numpy(self._law.initial_variance) > 0, 1.0, 0.0)
         else:
             self._reach = np.sqrt(to_numpy(getattr(distribution.blocks.test, f"{tangent}_diagonal")))
 
@@ -201,6 +213,10 @@ class SideErrors:
         # Before anything is learned the mean is exactly 0.
         return np.where(growth.root > 0, truncation + moved + errors.unit * reach * float(np.linalg.norm(size)), 0.0)
 
+    def over_time(self, part: slice) -> Float[np.ndarray, " t"]:
+        """Bound on the error of the mean at an input of reach 1, in the norm over the outputs."""
+        return self._mean_over_time[part]
+
     def mean(self, part: slice) -> Float[np.ndarray, "t p"]:
         """Bound on the error of the mean, in the norm over the outputs."""
         return self._mean_over_time[part, None] * self._reach[None, :]
@@ -209,17 +225,25 @@ class SideErrors:
         """Bound on the error of the variance."""
         v, growth, errors, law = to_numpy(variance), self._errors.growth, self._errors, self._whole
         truncation = to_numpy(self._law.variance_error_at(part))
-        pull = 2 * errors.kernel_error * (2 if law.summed.ridge > 0 else 1)
         if self._split == "train":
-            moved = np.minimum(growth.spread[part], _times(growth.effective[part], np.sqrt(np.sum(v, axis=1))))
-            total = truncation + pull * np.sqrt(v) * moved[:, None] + errors.unit * np.sum(v, axis=1, keepdims=True)
-        else:
-            reach = growth.root[part, None] * self._reach[None, :]
-            start = to_numpy(self._law.initial_variance)
-            trace = float(np.sum(to_numpy(law.prior_variance))) + law.summed.target_noise_variance
-            total = truncation + pull * reach * np.sqrt(v) * growth.spread[part, None]
-            total = total + errors.unit * (start[None, :] + reach**2 * trace)
+            return truncation + self._of_residuals(part, v) + self._gradient_noise(part)
+        pull = 2 * errors.kernel_error * (2 if law.summed.ridge > 0 else 1)
+        reach = growth.root[part, None] * self._reach[None, :]
+        start = to_numpy(self._law.initial_variance)
+        trace = float(np.sum(to_numpy(law.prior_variance))) + law.summed.target_noise_variance
+        total = truncation + pull * reach * np.sqrt(v) * growth.spread[part, None]
+        total = total + errors.unit * (start[None, :] + reach**2 * trace)
         return total + self._gradient_noise(part)
+
+    def _of_residuals(self, part: slice, v: Float[np.ndarray, "t p"]) -> Float[np.ndarray, "t p"]:
+        """What the kernel's error and rounding do to variances that are made of residuals."""
+        law, growth, errors = self._whole, self._errors.growth, self._errors
+        train = law.train
+        assert isinstance(train, TrainLaw)
+        whole = to_numpy(train.total_variance_at(part))
+        pull = 2 * errors.kernel_error * (2 if law.summed.ridge > 0 else 1)
+        moved = np.minimum(growth.spread[part], _times(growth.effective[part], np.sqrt(whole)))
+        return pull * np.sqrt(v) * moved[:, None] + errors.unit * whole[:, None]
 
     def label_shift(self, spread: Float[np.ndarray, " T"], part: slice) -> Float[np.ndarray, "t p"]:
         """Bound on the change of the mean's deviation over targets drawn from a label model, by the kernel's error.
@@ -243,23 +267,25 @@ class SideErrors:
     def relative_variance(self, part: slice, log_variance: Float[Array, "t p"]) -> Float[np.ndarray, "t p"]:
         """Bound on the relative error of the variance, right also where that is too small for a floating-point number.
 
-        0 for a variance of exactly 0.
+        Infinite for a variance of exactly 0, unless the output never varied.
         """
         log = to_numpy(log_variance)
         if self._split == "test" or self._whole.summed.is_noisy:
             v = np.exp(log)
-            return np.divide(self.variance(part, v), v, out=np.zeros_like(v), where=v > 0)
+            return to_numpy(relative_error(self.variance(part, v), v))
         # In units of the squared largest residual, where no digits are lost.
         scale = self._log_residual[part]
         scaled = np.exp(log - 2 * scale[:, None])
-        total = np.sum(scaled, axis=1)
+        train = self._whole.train
+        assert isinstance(train, TrainLaw)
+        total = to_numpy(train.scaled_total_at(part))
         growth, errors = self._errors.growth, self._errors
         seen = scale > -300
         spread = np.where(seen, growth.spread[part] * np.exp(-np.where(seen, scale, 0.0)), np.inf)
         moved = np.minimum(spread, _times(growth.effective[part], np.sqrt(total)))
         factor = errors.kernel_error * moved[:, None]
         bound = 2 * np.sqrt(scaled) * factor + errors.unit * total[:, None] + to_numpy(self._law.scaled_error_at(part))
-        return np.divide(bound, scaled, out=np.zeros_like(scaled), where=scaled > 0)
+        return to_numpy(relative_error(np.where(to_numpy(self._law.initial_variance) > 0, bound, 0.0), scaled))
 
     @cached_property
     def _log_residual(self) -> np.ndarray:

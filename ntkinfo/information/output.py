@@ -274,7 +274,7 @@ def _values(
 def _monte_carlo(sampled: Sampled, meaning: str = "Monte Carlo", factor: float = 1.0, shift: float = 0.0) -> Estimate:
     return Estimate(
         shift + factor * sampled.value,
-        factor * sampled.standard_error,
+        factor * sampled.standard_error if np.isfinite(shift) else np.inf,
         meaning,  # pyright: ignore[reportArgumentType]
         STRATIFIED,
     )
@@ -286,7 +286,8 @@ def _input(split: Noiseless, noisy: _Noisy | None) -> InputInformation:
     ceiling, count = float(np.log(m)), m - len(split.noisy)
     if noisy is None:
         exact = Estimate(between, 1e-15 * (1 + between), "exact", "entropy of the distinct outputs")
-        upper = Estimate(_others_noiseless(split), 0.0, "upper bound", "distinct outputs")
+        most = _others_noiseless(split)
+        upper = Estimate(most, 0.0 if np.isfinite(most) else np.inf, "upper bound", "distinct outputs")
         return InputInformation(exact, between, between, exact, upper, ceiling, count)
     share = len(split.noisy) / m
     lower, upper = None, None

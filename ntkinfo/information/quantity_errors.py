@@ -33,15 +33,25 @@ def losses(
 
 
 def undecided(
-    mean: Float[Array, "t p C"], labels: Int[np.ndarray, " p"], mean_error: Float[np.ndarray, "t p"]
+    mean: Float[Array, "t p C"],
+    labels: Int[np.ndarray, " p"],
+    mean_error: Float[np.ndarray, "t p"],
+    ties: Float[np.ndarray, "t p"] | float = 0.0,
 ) -> Float[np.ndarray, " t"]:
-    """Share of the inputs whose class lies within the error of the mean; exact ties of exact means are decided."""
+    """Share of the inputs whose class lies within the error of the mean; exact ties of exact means are decided.
+
+    Args:
+        mean: of the outputs.
+        labels: class of each input.
+        mean_error: bound on the error of the mean, in the norm over the outputs; 0 where it is exact.
+        ties: what was taken for equal outputs.
+    """
     m = to_numpy(mean)
     if m.shape[2] == 1:
         margin = np.abs(m[:, :, 0])
     else:
         margin = np.concatenate([_margin(m[part], labels) for part in time_blocks(m)])
-    return np.mean((margin <= 2**0.5 * mean_error) & (mean_error > 0), axis=1)
+    return np.mean((margin <= np.maximum(2**0.5 * mean_error, ties)) & (mean_error > 0), axis=1)
 
 
 def _margin(mean: Float[np.ndarray, "t p C"], labels: Int[np.ndarray, " p"]) -> Float[np.ndarray, "t p"]:
@@ -60,6 +70,7 @@ def member(
     labels: Int[np.ndarray, " p"],
     mean_error: Float[np.ndarray, " p"],
     relative_variance_error: Float[np.ndarray, " p"],
+    ties: Float[np.ndarray, " p"] | float = 0.0,
 ) -> float:
     """Error of a member's expected error rate at one time, by the slope of Φ at the nearest rival, for all rivals."""
     std, rivals = np.sqrt(2 * variance), max(mean.shape[1] - 1, 1)
@@ -69,7 +80,7 @@ def member(
         away = np.abs(mean - mean[np.arange(len(mean)), labels][:, None])
         away[np.arange(len(mean)), labels] = np.inf
         gap = np.min(away, axis=1)
-    moved = 2**0.5 * mean_error
+    moved = np.where(mean_error > 0, np.maximum(2**0.5 * mean_error, ties), 0.0)
     nearest = np.maximum(gap - moved, 0.0)
     spread = std > 0
     z = np.divide(nearest, std, out=np.full_like(gap, np.inf), where=spread)
@@ -91,13 +102,13 @@ def training_set(
     relative_variance_error: Float[np.ndarray, "t p"],
     outputs: int,
 ) -> Float[np.ndarray, " t"]:
-    """Error of the relative entropy per input, averaged over the inputs; 0 where that is infinite."""
+    """Error of the relative entropy per input, averaged over the inputs; infinite where that is."""
     scale = np.where(start > 0, start, 1.0)[None, :]
     squared = np.mean(mean_error**2 / scale, axis=1)
     size = np.where(np.isfinite(value), value, 0.0)
     spread = np.mean(relative_variance_error * (1 + variance / scale), axis=1)
     error = np.sqrt(2 * size * squared) + 0.5 * squared + 0.5 * outputs * spread + 8 * EPSILON * (outputs + size)
-    return np.where(np.isfinite(value), error, 0.0)
+    return np.where(np.isfinite(value), error, np.inf)
 
 
 def information(
@@ -125,7 +136,7 @@ def labels(
     log_variance: Float[np.ndarray, "t p"],
     relative_variance_error: Float[np.ndarray, "t p"],
 ) -> Float[np.ndarray, "t p"]:
-    """Error of ½C log(1 + m/v): ½C (δm + m δv/v)/(m + v); 0 where that is infinite.
+    """Error of ½C log(1 + m/v): ½C (δm + m δv/v)/(m + v); infinite where that is.
 
     Args:
         value: ½C log(1 + m/v).
@@ -141,5 +152,5 @@ def labels(
     with np.errstate(over="ignore"):
         moved = shift * np.exp(-0.5 * (np.where(known, log_variance, 0.0) + ratio))
     moved = np.minimum(moved, 1e100)
-    error = moved * (2 * np.sqrt(share) + moved) + share * relative_variance_error
-    return np.where(known, 0.5 * outputs * error, 0.0)
+    error = moved * (2 * np.sqrt(share) + moved) + share * np.where(known, relative_variance_error, 0.0)
+    return np.where(known, 0.5 * outputs * error, np.where(np.isinf(value), np.inf, 0.0))

@@ -70,11 +70,13 @@ def _answers(data: Dataset, split: str) -> tuple[np.ndarray, np.ndarray | None]:
 def _losses(side: OutputLaw, targets: np.ndarray, labels: np.ndarray | None) -> Values:
     """Losses and errors of the ensemble's mean and of one member."""
     found: list[Values] = []
-    for _, mean, variance in side.chunks():
-        values = closed_form(mean, variance, targets, labels)
+    for part, mean, variance in side.chunks():
+        ties = None if labels is None else side.ties_at(part)
+        values = closed_form(mean, variance, targets, labels, ties=ties)
         kept = {name: to_numpy(values[name]) for name in ("loss_mean", "loss_gibbs", "error_mean") if name in values}
         if labels is not None:
-            kept["error_member"] = np.asarray(error_member(mean, variance, labels, tolerance=MEMBER_TOLERANCE).value)
+            member = error_member(mean, variance, labels, tolerance=MEMBER_TOLERANCE, ties=ties)
+            kept["error_member"] = np.asarray(member.value)
         found.append(kept)
     return {name: np.concatenate([values[name] for values in found]) for name in found[0]}
 

@@ -93,7 +93,7 @@ class AnchoredVariance:
         spread = xp.sqrt(xp.maximum(law.prior_variance[moving], 0.0))
         missed = [part.error * spread for part in self._factors]
         tables = (self._alpha[:, near][moving], self._beta[:, near][moving])
-        reach = sum((row @ xp.abs(table) for row, table in zip(missed, tables, strict=True)), start=0.0)
+        reach = missed[0] @ xp.abs(tables[0]) + missed[1] @ xp.abs(tables[1])
         # The quadratic form is at most what the variance and the remainder's make it.
         left = xp.sqrt(xp.asarray(self._anchors.prior_left[near]))
         size = xp.sqrt(xp.maximum(self.near_variance[chosen], 0.0)) + left[None, :]

@@ -105,17 +105,14 @@ def _anchors(tangent: _Kernel, prior: _Kernel, chosen: tuple[np.ndarray, ...], s
     least = np.where(same, _SAME, NEAR)
     kept = np.all([part[1] <= least * k.own[places] for part, k in zip(parts, (tangent, prior), strict=True)], axis=0)
     # Equal inputs of kernels that differ are placeholders beside kernels that were given as arrays.
-    strange = [np.max(to_numpy(abs(part[0])), axis=1) > _SAME * _size(k) for part, k in zip(parts, (tangent, prior))]
+    pairs = zip(parts, (tangent, prior), strict=True)
+    strange = [np.max(to_numpy(abs(part[0])), axis=1) > _SAME * np.max(k.diagonal) for part, k in pairs]
     kept &= ~(same & np.any(strange, axis=0))
     nothing = (same | (parts[0][2] & parts[1][2]))[kept]
     xp = namespace(parts[0][0], parts[1][0])
     rows = [xp.where(xp.asarray(nothing)[:, None], 0.0, part[0][xp.asarray(kept)]) for part in parts]
     left = [np.where(nothing, 0.0, np.maximum(part[1][kept], 0.0)) for part in parts]
     return Anchors(places[kept], of[kept], factor[kept], same[kept], *rows, *left)
-
-
-def _size(kernel: _Kernel) -> float:
-    return float(np.max(kernel.diagonal))
 
 
 def _kernel(train: SquareBlocks, cross: CrossBlocks, name: str) -> _Kernel:

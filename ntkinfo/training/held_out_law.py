@@ -14,7 +14,7 @@ from ntkinfo.core.arrays import Array, float64, log_size, namespace
 from ntkinfo.core.linear_algebra import symmetric_part
 from ntkinfo.kernels.records import CrossBlocks, SquareBlocks
 from ntkinfo.training.anchored import AnchoredVariance
-from ntkinfo.training.anchors import Anchors, find_anchors
+from ntkinfo.training.anchors import find_anchors
 from ntkinfo.training.output_law import AtTimes, OutputLaw
 from ntkinfo.training.time_factors import TimeFactors, quadratic_form
 from ntkinfo.training.train_law import TrainLaw
@@ -72,11 +72,19 @@ class HeldOutLaw(OutputLaw):
                 self._anchored = AnchoredVariance(distribution, self.anchors)
                 self._tangent = self._put(self._tangent, self._anchored.tangent)
                 self._prior_cross = self._put(self._prior_cross, self._anchored.prior_cross)
-        super().__init__(distribution, getattr(cross, f"{procedure.prior}_diagonal"))
-        self._tangent_diagonal = getattr(cross, f"{procedure.tangent}_diagonal")
+        prior, tangent = (getattr(cross, f"{name}_diagonal") for name in (procedure.prior, procedure.tangent))
+        super().__init__(distribution, prior, tangent)
         self._cross, self._square = getattr(cross, procedure.prior), square
         rows = None if self.anchors is None else self.anchors.of[self.anchors.same]
         self.repeated = TrainLaw(distribution, rows) if rows is not None and len(rows) else None
+
+    @property
+    def is_training_set(self) -> bool:
+        """Whether the inputs are the training inputs, all of them and each once, in any order."""
+        size = self._distribution.eigenvalues.shape[0]
+        if self.repeated is None or self.anchors is None or not self.n_inputs == self.repeated.n_inputs == size:
+            return False
+        return len(np.unique(self.anchors.of)) == size
 
     def of(self, distribution):
         """As in `OutputLaw`."""
@@ -85,7 +93,7 @@ class HeldOutLaw(OutputLaw):
         other.repeated = None if self.repeated is None else self.repeated.of(distribution)  # pyright: ignore
         return other
 
-    def _put(self, table: Array, columns: Array, *, same: bool | None = None) -> Array:
+    def _put(self, table: Array, columns: Array | float, *, same: bool | None = None) -> Array:
         """Return the table (·, p) with the anchored inputs' columns: all of them, the equal ones or the near ones."""
         anchors = self.anchors
         assert anchors is not None

@@ -125,9 +125,11 @@ class OutputDistribution:
 
         Inputs that repeat leave directions that are null for both kernels, with nothing in them but rounding.
         """
-        null, variance = np.asarray(self.spectrum.null), np.asarray(self.prior_variance)
-        empty = variance <= len(variance) * np.finfo(np.float64).eps * variance.max()
-        return slice(int(null.sum()), None) if np.all(empty[null]) else slice(None)
+        count, variance = int(np.asarray(self.spectrum.null).sum()), np.asarray(self.prior_variance)
+        rounding = len(variance) * np.finfo(np.float64).eps * variance.max()
+        # A direction of little variance may still vary together with one of much.
+        rows = variance[:count] if self.prior.ndim == 1 else np.abs(np.asarray(self.prior[:count]))
+        return slice(count, None) if np.all(rows <= rounding) else slice(None)
 
     @cached_property
     def notes(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import Array, float64, log_size, namespace
-from ntkinfo.core.linear_algebra import spectrum, symmetric_part
+from ntkinfo.core.linear_algebra import symmetric_part
 from ntkinfo.training.time_factors import LinearForm
 
 if TYPE_CHECKING:
@@ -23,8 +24,27 @@ AtTimes = Callable[[slice], Array]
 _CHUNK_ELEMENTS = 250_000
 # Cached properties that hold targets, of every kind of law.
 _OF_TARGETS = ("_mean_form", "_residual_form", "_end")
+# Rounding and truncated time factors, in units of the sizes of which a mean is made.
+_TIE = 1e-12
+# Change of a covariance's entries, for each input and in units of the variance before training, that rounding explains.
+_REPAIRED = 1e-11
 EPSILON = float(np.finfo(np.float64).eps)
 ROUNDING = 32 * EPSILON
+
+
+@dataclass(frozen=True)
+class CovarianceRoot:
+    """A root of a covariance, and what was repaired to have one.
+
+    Args:
+        root: (p, k), R with R Rᵀ the covariance.
+        repaired: the largest change of an entry of the covariance.
+        notes: says so where eigenvalues were below 0.
+    """
+
+    root: Float[np.ndarray, "p k"]
+    repaired: float
+    notes: tuple[str, ...]
 
 
 class OutputLaw(ABC):
@@ -35,8 +55,9 @@ class OutputLaw(ABC):
         initial_variance: (p,), the variance of the function before training.
     """
 
-    def __init__(self, distribution: OutputDistribution, initial_variance: Array):
+    def __init__(self, distribution: OutputDistribution, initial_variance: Array, tangent_diagonal: Array):
         self._distribution = distribution
+        self._tangent_diagonal = tangent_diagonal
         self._xp = namespace(distribution.eigenvalues)
         self.times = distribution.times
         self.initial_variance = initial_variance
@@ -73,6 +94,17 @@ class OutputLaw(ABC):
         """Mean at a slice of the times."""
         with float64():
             return self._mean_form.at(chosen)
+
+    def ties_at(self, chosen: slice) -> Float[Array, "t p"]:
+        """What rounding can leave between two outputs of an input that are equal, or of one that is 0.
+
+        A share of the most that the mean can be, |mean| ≤ Θ(x, x)^½ ‖f‖ with ‖f‖² = Σ_j λ_j (g_t(λ_j) ŷ_j)².
+        """
+        law, xp = self._distribution, self._xp
+        with float64():
+            g = law.summed.filter(law.eigenvalues, law.internal_times[chosen])
+            norm = xp.sqrt(g**2 @ (law.eigenvalues * xp.sum(law.targets**2, axis=1)))
+            return _TIE * norm[:, None] * xp.sqrt(xp.maximum(self._tangent_diagonal, 0.0))[None, :]
 
     def mean_once(self, time: float) -> Float[Array, "p c"]:
         """Mean at one time, any in [0, ∞]."""
@@ -131,7 +163,7 @@ class OutputLaw(ABC):
 
     def log_variance_error_at(self, chosen: slice) -> Float[Array, "t p"]:
         """Bound on the error of the logarithm of the variance, by truncation and rounding; ∞ where that is −∞."""
-        xp, variance = self._xp, self.variance_at(chosen)
+        variance = self.variance_at(chosen)
         with float64():
             error = self.variance_error_at(chosen) + ROUNDING * self.initial_variance[None, :]
             return relative_error(error, variance)
@@ -156,23 +188,61 @@ class OutputLaw(ABC):
     def sample(self, seed: int, count: int, time: float) -> Float[np.ndarray, "s p c"]:
         """Draw `count` members' outputs at one time, jointly over the inputs, outputs independent.
 
-        Eigenvalues of the covariance that rounding carried below 0 are taken as 0 (`spectrum`).
+        Every output has the law's variance, however little training has left of it; what had to be repaired between
+        them says `covariance_root`.
+
+        Raises:
+            ValueError: as `covariance_root`.
         """
+        root = self.covariance_root(time).root
         with float64():
-            decomposition = spectrum(self.covariance(time), "the covariance of the outputs")
-            root = np.asarray(decomposition.eigenvectors) * np.sqrt(np.asarray(decomposition.eigenvalues))[None, :]
             mean = np.asarray(self.mean_once(time))
         noise = np.random.default_rng(seed).standard_normal((count, root.shape[1], self.n_outputs))
         return mean[None] + np.einsum("pk,skc->spc", root, noise)
 
+    def covariance_root(self, time: float) -> CovarianceRoot:
+        """Find R with R Rᵀ the covariance at one time, with its variances, and say what rounding made necessary.
+
+        Correlations are decomposed instead of covariances, so that outputs that hardly vary keep their digits beside
+        others. Eigenvalues that rounding carried below 0 are taken as 0 and the variances restored.
+
+        Raises:
+            ValueError: as `covariance`; eigenvalues below 0 by more than rounding explains.
+        """
+        covariance = np.asarray(self.covariance(time))
+        std = np.sqrt(np.diagonal(covariance))
+        scale = np.where(std > 0, std, 1.0)
+        correlation = covariance / scale[:, None] / scale[None, :]
+        values, vectors = np.linalg.eigh(correlation)
+        root = vectors * np.sqrt(np.maximum(values, 0.0))[None, :]
+        length = np.linalg.norm(root, axis=1)
+        root = root * (std / np.where(length > 0, length, 1.0))[:, None]
+        changed = float(np.max(np.abs(root @ root.T - covariance)))
+        largest = float(np.max(np.asarray(self.initial_variance)))
+        size = max(largest, float(np.max(std)) ** 2)
+        if changed > _REPAIRED * len(covariance) * size:
+            raise ValueError(
+                f"the covariance of the outputs at time {time:g} is not positive semidefinite: its nearest covariance "
+                f"differs by {changed:.3e} from it (variances before training up to {largest:.3e}); give kernels "
+                "computed in float64"
+            )
+        below = int(np.sum(values < 0))
+        note = f"the covariance at time {time:g}: {below} eigenvalue(s) below 0 by rounding taken as 0"
+        return CovarianceRoot(root, changed, (f"{note}, entries moved by up to {changed:.1e}",) if below else ())
+
     def covariance(self, time: float) -> Float[Array, "p p"]:
         """Covariance between the inputs at one time (any in [0, ∞]), the same for every output.
+
+        Its diagonal is the law's variance: what rounding carried below 0 there is 0, with all its row and column.
 
         Raises:
             ValueError: the kernels among these inputs cannot be computed because the blocks have no source.
         """
+        xp = self._xp
         with float64():
-            return symmetric_part(self._covariance(self._time(time)))
+            found = symmetric_part(self._covariance(self._time(time)))
+            some = xp.diagonal(found) > 0
+            return xp.where(some[:, None] & some[None, :], found, 0.0)
 
     @abstractmethod
     def _covariance(self, time: Array) -> Array: ...

@@ -45,7 +45,7 @@ class TrainLaw(OutputLaw):
             if bool(still.any()):
                 chosen = namespace(vectors).where(still[:, None], 0.0, chosen)
             self._vectors = chosen
-            super().__init__(distribution, prior)
+            super().__init__(distribution, prior, tangent)
         self._moving = distribution.moving
 
     def total_variance_at(self, chosen: slice) -> Float[Array, " t"]:
