@@ -21,7 +21,7 @@ def curves_of(x, y, labels, network, x_test=None, labels_test=None, times=(1.0, 
     return ni.curves_of(law, quantities=ERRORS, progress=silent)
 
 
-@pytest.mark.parametrize("activation, outputs", [("relu", 1), ("erf", 1), ("erf", 3)])
+@pytest.mark.parametrize(("activation", "outputs"), [("relu", 1), ("erf", 1), ("erf", 3)])
 def test_a_blank_input_of_a_network_without_biases_is_undecided(activation, outputs):
     """All else is learned with certainty at infinity; 0 against 0 is one half, three equal outputs two thirds."""
     network = ni.FullyConnected(depth=2, activation=activation, w_std=1.3, b_std=0.0)
