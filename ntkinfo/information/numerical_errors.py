@@ -276,16 +276,17 @@ class SideErrors:
         # In units of the squared largest residual, where no digits are lost.
         scale = self._log_residual[part]
         scaled = np.exp(log - 2 * scale[:, None])
-        train = self._whole.train
+        train, law = self._whole.train, self._law
         assert isinstance(train, TrainLaw)
+        assert isinstance(law, TrainLaw)
         total = to_numpy(train.scaled_total_at(part))
         growth, errors = self._errors.growth, self._errors
         seen = scale > -300
         spread = np.where(seen, growth.spread[part] * np.exp(-np.where(seen, scale, 0.0)), np.inf)
         moved = np.minimum(spread, _times(growth.effective[part], np.sqrt(total)))
         factor = errors.kernel_error * moved[:, None]
-        bound = 2 * np.sqrt(scaled) * factor + errors.unit * total[:, None] + to_numpy(self._law.scaled_error_at(part))
-        return to_numpy(relative_error(np.where(to_numpy(self._law.initial_variance) > 0, bound, 0.0), scaled))
+        bound = 2 * np.sqrt(scaled) * factor + errors.unit * total[:, None] + to_numpy(law.scaled_error_at(part))
+        return to_numpy(relative_error(np.where(to_numpy(law.initial_variance) > 0, bound, 0.0), scaled))
 
     @cached_property
     def _log_residual(self) -> np.ndarray:

@@ -262,9 +262,7 @@ class HeldOutLaw(OutputLaw):
         else:
             left = self._put(-scaled, anchored.left_at(time))
             beside = left.T @ self._put(self._prior_cross, anchored.prior)
-            covariance = symmetric_part(
-                self._left_among(initial) + beside + beside.T + left.T @ (prior @ left) + extra
-            )
+            covariance = symmetric_part(self._left_among(initial) + beside + beside.T + left.T @ (prior @ left) + extra)
         return Moments(initial, covariance, change, scaled, symmetric_part(explained))
 
     def _langevin_covariance(self, time: Array, among: Float[Array, "p p"]) -> Float[Array, "p p"]:
