@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ntkinfo.core import checks
-from ntkinfo.core.arrays import Array, float64, namespace
+from ntkinfo.core.arrays import Array
 from ntkinfo.core.labels import check_against_targets, checked_class_names, checked_labels, classes_told
 
 Meaning = Literal["exact", "lower bound", "upper bound", "Monte Carlo", "quadrature", "estimate"]

@@ -16,7 +16,8 @@ ERRORS = ["error_mean", "error_member"]
 def curves_of(x, y, labels, network, x_test=None, labels_test=None, times=(1.0, np.inf)):
     x_test = x[:2] if x_test is None else x_test
     labels_test = labels[: len(x_test)] if labels_test is None else labels_test
-    data = ni.Dataset(x, y, x_test, y[: len(x_test)], labels_train=labels, labels_test=labels_test)
+    targets = 2.0 * labels_test[:, None] - 1 if y.shape[1] == 1 else np.eye(y.shape[1])[labels_test]
+    data = ni.Dataset(x, y, x_test, targets, labels_train=labels, labels_test=labels_test)
     law = ni.output_distribution(ni.kernel_blocks(network, data), data, ni.GradientFlow(), np.array(times))
     return ni.curves_of(law, quantities=ERRORS, progress=silent)
 
