@@ -30,7 +30,7 @@ _GRADED = 1200  # nodes of the average over one variable
 _REACH = 9.0  # deviations: a Gaussian is below 3e-18 of its largest value outside
 _OUTER, _INNER, _FINE = 0.1, 0.27, 0.05  # steps: in t for u; in v, in units of features; in t for v
 _WIDE = 3.0  # deviation of v given u from which its rule is graded as well
-_WORK = 2**20  # numbers in one array
+_WORK, _PIECE = 2**20, 2**14  # numbers in one array, and those that a function is compiled for
 _CHECKED = 12  # pairs of each call on which a coarser rule is tried
 
 Function = Callable[[Any], Any]
@@ -145,7 +145,8 @@ class QuadratureDifferences:
     """Averages of chosen pairs by quadrature, with the differences that `near_pairs.DifferencePairs` asks for."""
 
     def __init__(self, function: Function, derivative: Function):
-        self._functions = function, derivative
+        # Compiled for one size, which all others are cut into or filled up to.
+        self._functions = [functools.partial(_evaluated, jax.jit(f)) for f in (function, derivative)]
 
     def __call__(self, c: Any, gap1: Any, gap2: Any, d: Any) -> tuple[Any, Any, Any, Any, float]:
         """See `DifferencePairs`; the error is what rules of three quarters of the nodes change in some of the pairs."""
@@ -183,10 +184,7 @@ class QuadratureDifferences:
         middle = share[:, None] * u
         z, inner = _given(middle, spread, sizes[1])
         v = middle[:, :, None] + spread[:, None, None] * z
-        with float64():
-            (fu, fv), (gu, gv) = (
-                (np.asarray(f(jnp.asarray(u))), np.asarray(f(jnp.asarray(v)))) for f in self._functions
-            )
+        (fu, fv), (gu, gv) = ([f(x) for x in (u, v)] for f in self._functions)
         moved = fv - fu[:, :, None]
         mean, square = np.sum(inner * moved, axis=2), np.sum(inner * moved**2, axis=2)
         value = np.sum(weight * fu * (fu + mean), axis=1)
@@ -226,6 +224,14 @@ def _given(middle: np.ndarray, spread: np.ndarray, size: int) -> tuple[np.ndarra
         within = (np.abs(middle) < _REACH * spread[:, None])[:, :, None]
         z, weight = np.where(within, graded, z), np.where(within, np.exp(-(graded**2) / 2) * np.cosh(t), weight)
     return z, weight / np.sum(weight, axis=2, keepdims=True)
+
+
+def _evaluated(function: Function, values: np.ndarray) -> np.ndarray:
+    flat = np.ravel(values)
+    filled = np.concatenate([flat, np.zeros(-len(flat) % _PIECE)]).reshape(-1, _PIECE)
+    with float64():
+        found = [np.asarray(function(piece)) for piece in filled]
+    return np.concatenate(found)[: len(flat)].reshape(values.shape)
 
 
 def _positive(values: np.ndarray) -> np.ndarray:
