@@ -119,9 +119,13 @@ class StaxNetwork(Network):
             checks.shape(name, array, (None, *self.input_shape), f"inputs of {self.name}{remedy}")
         return array
 
-    @cached_property
+    @property
     def stated_error(self) -> float:
         """What rounding loses of the kernels of equal inputs, relative, measured on fixed inputs."""
+        return self._lost
+
+    @cached_property
+    def _lost(self) -> float:
         lost = loss_at_equal_inputs(self.layers()[2], self.input_shape)
         return lost if np.isfinite(lost) else 0.0  # no finite kernels: refused where the user's inputs meet it
 
