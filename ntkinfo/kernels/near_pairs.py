@@ -69,7 +69,7 @@ def of_equal(pairs: Pairs, inputs: np.ndarray, deviations: tuple[float, float], 
     step = max(1, _ENTRIES // inputs.shape[1])
     w, b = (dd.exact(deviation) * deviation for deviation in deviations)
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = [dd.dot(x, x) for x in (inputs[i : i + step] for i in range(0, len(inputs), step))]
+        squares = [dd.squares(inputs[i : i + step]) for i in range(0, len(inputs), step)]
         high, low = (np.concatenate([getattr(part, half) for part in squares]) for half in ("high", "low"))
         q = w / float(inputs.shape[1]) * dd.DoubleDouble(high, low) + b
         starts = [q[i : i + _CHUNK] for i in range(0, len(inputs), _CHUNK)]

@@ -71,7 +71,7 @@ class Network(ABC):
         """The layers of a fully connected network, which have a recursion of their own; None for all others."""
         return None
 
-    @cached_property
+    @property
     def stated_error(self) -> float:
         """What the kernels of layers that neural_tangents composes may lose, as in `KernelBlocks.kernel_error`."""
         return 0.0
