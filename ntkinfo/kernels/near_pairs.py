@@ -100,11 +100,12 @@ def mended(
         depths: the depths that the tile holds.
     """
     nngp, ntk, lost = tile
-    largest = np.max(lost, axis=0)
-    chosen = np.nonzero(~(largest < TOLERANCE))  # NaN is computed again as well
-    left = np.max(largest, where=largest < TOLERANCE, initial=0.0)
-    if not len(chosen[0]):
+    left = np.max(lost)
+    if left < TOLERANCE:  # not so where it is NaN
         return [nngp, ntk], float(left)
+    largest = np.max(lost, axis=0)
+    chosen = np.nonzero(~(largest < TOLERANCE))
+    left = np.max(largest, where=largest < TOLERANCE, initial=0.0)
     nngp, ntk = nngp.copy(), ntk.copy()
     for i in range(0, len(chosen[0]), _CHUNK):
         rows, columns = (place[i : i + _CHUNK] for place in chosen)
