@@ -314,6 +314,10 @@ class SideErrors:
         size = np.linalg.norm(to_numpy(law.targets[law.moving]), axis=1)
         moved = TRUNCATION * float(np.linalg.norm(size)) + errors.unit * float(np.linalg.norm(left[0] * size))
         moved += errors.kernel_error * float(_times(growth.effective[index], float(np.linalg.norm(left[0] * size))))
+        # Ends that are equal are so up to rounding, and are stretched with the others.
+        train = law.train
+        assert isinstance(train, TrainLaw)
+        moved += errors.unit * train.stretch_at(index) * float(np.linalg.norm(size))
         return np.divide(moved, std, out=np.zeros_like(std), where=std > 0)
 
 

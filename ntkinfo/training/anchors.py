@@ -98,6 +98,27 @@ def find_anchors(
     return found if len(found.places) else None
 
 
+def representatives(train: SquareBlocks, names: tuple[str, str], x_train: Array) -> Int[np.ndarray, " n"] | None:
+    """The first training input that each one repeats, itself where it repeats none; None where no input repeats.
+
+    Args:
+        train: kernels of the training inputs.
+        names: of the kernel that drives training and of the covariance before training ("ntk", "nngp").
+        x_train: (n, ...).
+    """
+    first = _equal(to_numpy(x_train), to_numpy(x_train))
+    repeats = np.flatnonzero(first != np.arange(len(first)))
+    for name in names:
+        kernel = getattr(train, name)
+        xp = namespace(kernel)
+        rows = kernel[xp.asarray(repeats)] - kernel[xp.asarray(first[repeats])]
+        # Equal inputs of kernels that differ are placeholders beside kernels that were given as arrays.
+        same = np.max(to_numpy(xp.abs(rows)), axis=1, initial=0.0) <= _SAME * float(xp.max(xp.diagonal(kernel)))
+        first[repeats[~same]] = repeats[~same]
+        repeats = repeats[same]
+    return first if len(repeats) else None
+
+
 def _anchors(tangent: _Kernel, prior: _Kernel, chosen: tuple[np.ndarray, ...], same: np.ndarray) -> Anchors:
     """Keep the anchors that both kernels agree with; equal inputs leave nothing, whatever rounding says."""
     places, of, factor = chosen

@@ -14,7 +14,7 @@ from ntkinfo.core.arrays import Array, float64, log_size, namespace
 from ntkinfo.core.linear_algebra import symmetric_part
 from ntkinfo.kernels.records import CrossBlocks, SquareBlocks
 from ntkinfo.training.anchored import AnchoredVariance
-from ntkinfo.training.anchors import find_anchors
+from ntkinfo.training.anchors import find_anchors, representatives
 from ntkinfo.training.output_law import AtTimes, OutputLaw
 from ntkinfo.training.time_factors import TimeFactors, quadratic_form
 from ntkinfo.training.train_law import TrainLaw
@@ -81,10 +81,12 @@ class HeldOutLaw(OutputLaw):
     @property
     def is_training_set(self) -> bool:
         """Whether the inputs are the training inputs, all of them and each once, in any order."""
-        size = self._distribution.eigenvalues.shape[0]
+        law = self._distribution
+        size = law.eigenvalues.shape[0]
         if self.repeated is None or self.anchors is None or not self.n_inputs == self.repeated.n_inputs == size:
             return False
-        return len(np.unique(self.anchors.of)) == size
+        rows = representatives(law.blocks.train, (law.procedure.tangent, law.procedure.prior), law.data.x_train)
+        return np.array_equal(np.sort(self.anchors.of), np.arange(size) if rows is None else np.sort(rows))
 
     def of(self, distribution):
         """As in `OutputLaw`."""

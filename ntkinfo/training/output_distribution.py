@@ -24,6 +24,7 @@ from ntkinfo.core.arrays import Array, float64, namespace
 from ntkinfo.core.linear_algebra import Spectrum, congruence, spectrum
 from ntkinfo.core.records import Dataset
 from ntkinfo.kernels.records import CrossBlocks, KernelBlocks, SquareBlocks
+from ntkinfo.training.anchors import representatives
 from ntkinfo.training.held_out_law import HeldOutLaw
 from ntkinfo.training.output_law import OutputLaw
 from ntkinfo.training.procedures import Procedure
@@ -144,8 +145,11 @@ class OutputDistribution:
 
     @cached_property
     def train(self) -> OutputLaw:
-        """Law at the training inputs."""
-        return TrainLaw(self)
+        """Law at the training inputs; those that repeat have the very same one."""
+        names = (self.procedure.tangent, self.procedure.prior)
+        with float64():
+            rows = representatives(self.blocks.train, names, self.data.x_train)
+        return TrainLaw(self, rows)
 
     @cached_property
     def test(self) -> OutputLaw:

@@ -23,7 +23,7 @@ AtTimes = Callable[[slice], Array]
 
 _CHUNK_ELEMENTS = 250_000
 # Cached properties that hold targets, of every kind of law.
-_OF_TARGETS = ("_mean_form", "_residual_form", "_end")
+_OF_TARGETS = ("_mean_form", "_residual_form", "_end", "_gap")
 # Rounding and truncated time factors, in units of the sizes of which a mean is made.
 _TIE = 1e-12
 # Change of a covariance's entries, for each input and in units of the variance before training, that rounding explains.

@@ -229,23 +229,35 @@ class TrainLaw(OutputLaw):
         outputs with equal targets matter, in units of their deviations. Any separation of unequal targets that is
         wide in those units gives the same information; a moderate one keeps the digits.
         """
-        chosen = slice(index, index + 1)
+        with float64():
+            stretch = self.stretch_at(index)
+            if stretch == 0:
+                return super().separated_at(index)
+            left = -self._residual_form.at(slice(index, index + 1))[0]
+            return self._end * stretch + left, self._xp.maximum(self._scaled_variance[index], 0.0)
+
+    def stretch_at(self, index: int) -> float:
+        """By how much `separated_at` multiplies the targets; 0 where it gives the outputs' own mean and variance."""
         xp = self._xp
         with float64():
-            left = -self._residual_form.at(chosen)[0]
+            left = self._residual_form.at(slice(index, index + 1))[0]
             variance = xp.maximum(self._scaled_variance[index], 0.0)
             reach = float(xp.max(xp.abs(left))) + float(xp.max(variance)) ** 0.5
-            end = self._end
-            gap = _least_gap(np.asarray(end))
             scale = float(np.exp(np.float64(self._log_scale[index])))
-            if self._distribution.summed.is_noisy or reach == 0 or reach * scale * _WIDE > gap:
-                return super().separated_at(index)
-            return end * (_WIDE * reach / gap) + left, variance
+        gap = self._gap
+        if self._distribution.summed.is_noisy or reach == 0 or reach * scale * _WIDE > gap:
+            return 0.0
+        return _WIDE * reach / gap
 
     @cached_property
     def _residual_form(self) -> LinearForm:
         law, chosen = self._distribution, self._moving
         return self._factors.linear(law.targets[chosen], self._vectors.T[chosen])
+
+    @cached_property
+    def _gap(self) -> float:
+        """Smallest distance between ends that differ."""
+        return _least_gap(np.asarray(self._end))
 
     @cached_property
     def _end(self) -> Float[Array, "p c"]:

@@ -181,6 +181,24 @@ def test_repeats_among_the_training_inputs_with_targets_that_contradict():
     np.testing.assert_array_equal(law.test.variance[-1, :6], 0.0)
 
 
+def test_training_inputs_that_repeat_have_one_law_to_the_last_digit():
+    """Rounding between equal outputs would count as information once nothing else is left between them."""
+    x, y = inputs_and_targets(10)
+    x[5] = x[1]
+    labels = np.argmax(y, axis=1)
+    order = np.random.default_rng(1).permutation(10)
+    for network in (NETWORK, ni.FullyConnected(depth=1, activation="relu")):
+        law = law_of(ni.Dataset(x, y, x[order], y, labels, labels), ni.GradientFlow(), TIMES, network)
+        for side, first, second in ((law.train, 1, 5), (law.test, *np.flatnonzero(np.isin(order, [1, 5])))):
+            np.testing.assert_array_equal(side.mean[:, first], side.mean[:, second])
+            np.testing.assert_array_equal(side.variance[:, first], side.variance[:, second])
+        curves = ni.curves_of(law, quantities=["information_input"], progress=silent)
+        train, test = (curves["information_input"].sel(split=split).values for split in ("train", "test"))
+        np.testing.assert_allclose(train, test, rtol=0.02)
+        # In the end the two equal ones are one value, all the others tell themselves apart.
+        assert train[-1] == pytest.approx(np.log(10) - 0.2 * np.log(2), abs=1e-9)
+
+
 def test_opposite_inputs_of_an_odd_network():
     """Without biases erf networks are odd: f(−x) = −f(x), with the same variance to the digit."""
     x, y = inputs_and_targets()
