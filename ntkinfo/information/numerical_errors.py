@@ -132,7 +132,7 @@ class NumericalErrors:
         sizes = {
             "learned": (g**2 @ targets) ** 0.5,
             "spread": (g**2 @ (xp.maximum(law.prior_variance, 0.0) + noise)) ** 0.5,
-            "root": xp.max(xp.sqrt(values)[None, :] * g, axis=1),
+            "root": xp.max(xp.sqrt(law.eigenvalues)[None, :] * g, axis=1),
             "injected": injected * summed.temperature,
             "speed": (rate**2 * (1 + 2 * values[None, :] * finite[:, None])) @ learn,
             "energy": 2 * (summed.energy(values, times) @ learn),
@@ -168,7 +168,7 @@ class NumericalErrors:
             energy = energy + 8 * EPSILON * float(np.max(size))
         relative = np.divide(energy, size, out=np.zeros_like(energy), where=size > 0)
         return {
-            "fisher_trace": self.unit * to_numpy(result.fisher_trace),
+            "fisher_trace": (self.unit + self._law.blocks.kernel_error) * to_numpy(result.fisher_trace),
             "speed_squared": scale * self.growth.speed * unit**2 + rounding["speed_squared"],
             "path_energy": energy,
             "parameter_distance_squared": scale * self.growth.distance + rounding["distance"],
