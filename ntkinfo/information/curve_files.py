@@ -16,6 +16,9 @@ from pathlib import Path
 import h5netcdf
 import xarray as xr
 
+from ntkinfo.core.units import for_files, from_files
+from ntkinfo.information.quantities import current_name
+
 _MARK = b"\nntkinfo sha256\n"
 _END = len(_MARK) + hashlib.sha256().digest_size
 _LARGEST = 64.0  # bytes of content for each of a file without a digest: more is no curves
@@ -33,7 +36,7 @@ def save_curves(curves: xr.Dataset, path: str | os.PathLike) -> Path:
     target = Path(path)
     # A disk that fills up under the HDF5 library takes the process along.
     buffer = io.BytesIO()
-    curves.to_netcdf(buffer, engine="h5netcdf")
+    for_files(curves).to_netcdf(buffer, engine="h5netcdf")
     content = buffer.getvalue()
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
     try:
@@ -50,7 +53,7 @@ def save_curves(curves: xr.Dataset, path: str | os.PathLike) -> Path:
 
 
 def load_curves(path: str | os.PathLike) -> xr.Dataset:
-    """Read curves whole into memory.
+    """Read curves whole into memory; what earlier versions called otherwise comes under its name of today.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -68,10 +71,11 @@ def load_curves(path: str | os.PathLike) -> xr.Dataset:
         if not whole:
             _refuse_to_unfold(content)
         with xr.open_dataset(io.BytesIO(body if whole else content), engine="h5netcdf") as opened:
-            return opened.load()
+            curves = from_files(opened.load())
     except Exception as error:  # damaged bytes raise whatever the reader trips over
         text = str(error) or type(error).__name__
         raise ValueError(f"{path} is not a netCDF file of curves, or it is damaged: {text}") from error
+    return curves.rename({name: current_name(str(name)) for name in curves if current_name(str(name)) != name})
 
 
 def _refuse_to_unfold(content: bytes) -> None:

@@ -48,7 +48,7 @@ def check_given(blocks: KernelBlocks) -> dict[str, Any]:
         square, cross, own = _doubled(square), _doubled(cross), _doubled(own)
         for key, array in (("training", square), ("test", cross), ("test diagonal of the", own)):
             _check_finite(f"{key} {name}", array)
-        _check_diagonal(f"train.{name}", namespace(square).diagonal(square))
+        _check_diagonal(f"train.{name}", np.diagonal(np.asarray(square)))
         _check_diagonal(f"test.{name}_diagonal", own)
         square, asymmetry = _symmetric(f"train.{name}", square)
         if asymmetry > ROUNDING:

@@ -181,9 +181,9 @@ def test_loss_area_where_something_is_never_learned_is_infinite():
 def test_one_decomposition_a_kernel(monkeypatch):
     count = []
 
-    def counted(matrix, name="matrix"):
+    def counted(matrix, name="matrix", *more):
         count.append(name)
-        return linear_algebra.spectrum(matrix, name)
+        return linear_algebra.spectrum(matrix, name, *more)
 
     problem = PROBLEMS[0]
     monkeypatch.setattr(evaluation, "spectrum", counted)
