@@ -16,6 +16,7 @@ from ntkinfo.core.arrays import Array, float64
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Dataset, fingerprint
+from ntkinfo.kernels.measured_error import Computed, measured_error
 from ntkinfo.kernels.network import Network
 from ntkinfo.kernels.records import CrossBlocks, KernelBlocks, SquareBlocks
 from ntkinfo.kernels.store import KernelStore
@@ -260,7 +261,23 @@ class NetworkKernels:
         if job.symmetric:
             for kernel in result:
                 _mirror(kernel, self._panel)
+        if not self._tiles.bounded:
+            self.stated_error = max(self.stated_error, self._measured(job, result))
         return result
+
+    def _measured(self, job: _Job, result: list[np.ndarray]) -> float:
+        """Error by rounding, from inputs whose last digits change."""
+        numbers = job.repeats
+        if numbers is None:
+            first = np.arange(len(job.rows))
+            numbers = (first, first if job.symmetric else len(first) + np.arange(len(job.columns)))
+        return measured_error(Computed(job.rows, job.columns, result, numbers), self._rectangle, self._diagonal)
+
+    def _rectangle(self, rows: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
+        step, size = self._tile, (self._tile, self._tile)
+        first, second = (range(0, len(side), step) for side in (rows, columns))
+        tiles = [[self._tiles.tile(rows[i : i + step], columns[j : j + step], size) for j in second] for i in first]
+        return [np.block([[tile[k] for tile in row] for row in tiles]) for k in range(2)]
 
     def _refuse_infinite(self, what: str, kernels: list[np.ndarray]) -> None:
         """Raise where an entry is NaN or infinite."""

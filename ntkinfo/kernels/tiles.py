@@ -34,6 +34,7 @@ class TileKernel:
         self.input_shape = input_shape
         self.error = network.stated_error
         self._dense = network.dense()
+        self.bounded = self._dense is not None  # whether `error` bounds what rounding does
         if self._dense is not None:
             layers, recursion = self._dense, dense_recursion.compiled(self._dense.rectangles)
             squares = tuple(deviation**2 for deviation in layers.deviations)
