@@ -223,6 +223,10 @@ def _total(matrix):
     return mp.fsum(value**2 for value in matrix.ravel())
 
 
+class BeyondDigitsError(ArithmeticError):
+    """The recomputation's own digits do not reach."""
+
+
 def _log_det_one_plus(gram: np.ndarray):
     """Log det(I + G): elimination in the order of falling diagonals keeps what is graded."""
     size = len(gram)
@@ -231,6 +235,8 @@ def _log_det_one_plus(gram: np.ndarray):
     total = mp.mpf(0)
     for j in range(size):
         pivot = matrix[j, j]
+        if pivot < 0.5:  # at least 1, but for rounding
+            raise BeyondDigitsError(f"log det(I + G) loses all {mp.mp.dps} digits")
         total += mp.log1p(pivot - 1) if pivot < 2 else mp.log(pivot)
         for i in range(j + 1, size):
             matrix[i, j + 1 :] = matrix[i, j + 1 :] - matrix[i, j] / pivot * matrix[j, j + 1 :]

@@ -6,17 +6,18 @@ from collections.abc import Iterable
 
 from tests.recomputation.comparison import CLASSES, Row, compare, shared_kernel_functions
 from tests.recomputation.problems import problem
+from tests.recomputation.quantities import BeyondDigitsError
 
 
 def run(numbers: Iterable[int]) -> tuple[list[Row], dict[int, str]]:
-    """Rows of all the problems, and by number the message of those that the package refused."""
+    """Rows of all the problems, and by number why others have none: refused, or beyond the recomputation's digits."""
     rows: list[Row] = []
     refused: dict[int, str] = {}
     with shared_kernel_functions():
         for number in numbers:
             try:
                 rows += compare(problem(number))
-            except ValueError as error:
+            except (ValueError, BeyondDigitsError) as error:
                 refused[number] = str(error)
     return rows, refused
 
@@ -34,7 +35,10 @@ def text(rows: list[Row], refused: dict[int, str]) -> str:
         mine = [row for row in rows if row.sampled == sampled]
         cells = [_share([row for row in mine if row.when == when]) for when in CLASSES]
         lines.append(f"| **{label}** | {' | '.join(cells)} | {_share(mine)} |")
-    lines += ["", f"Refused with a message: {len(refused)} problems."]
+    lines += [
+        "",
+        f"Without rows: {len(refused)} problems (refused with a message, or beyond the digits of the recomputation).",
+    ]
     return "\n".join(lines)
 
 
