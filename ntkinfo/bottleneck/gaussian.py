@@ -10,8 +10,11 @@ from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, to_numpy
-from ntkinfo.core.linear_algebra import cholesky, solve_lower
+from ntkinfo.core.linear_algebra import cholesky
 from ntkinfo.data.synthetic import GaussianPair
+
+# Eigenvalues of a correlation matrix, for each of its columns, that rounding explains.
+_NULL = 2.0**-46
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,12 @@ class GaussianBottleneck:
         cross_covariance: Cov(X, Y), (d_x, d_y).
 
     Raises:
-        ValueError: shapes that do not fit, NaN or infinite values, matrices that are not symmetric, a covariance that
-            is singular to rounding (`NotDefiniteError`; nothing is added to its diagonal), a canonical correlation of 1
-            to rounding or above (Y is then a function of X in some direction, or the three matrices do not belong to
-            one law).
+        ValueError: shapes that do not fit, NaN or infinite values, matrices that are not symmetric or not positive
+            semidefinite, a canonical correlation of 1 to rounding or above (Y is then a function of X in some
+            direction, or the three matrices do not belong to one law).
+
+    A covariance may be singular, as that of one-hot targets is: directions in which X or Y does not vary carry no
+    information and are left out, nothing is added to a diagonal. `left_out` and `notes` say how many.
 
     One direction with correlation 0.8 is kept from beta = 1 / 0.64 on:
 
@@ -99,8 +104,20 @@ class GaussianBottleneck:
 
     @cached_property
     def correlations(self) -> Float[np.ndarray, " k"]:
-        """Canonical correlations rho_i of X and Y, largest first, min(d_x, d_y) of them; none below 0."""
+        """Canonical correlations rho_i of X and Y, largest first, none below 0; as many as the lower of both ranks."""
         return self._decomposed[1]
+
+    @property
+    def left_out(self) -> tuple[int, int]:
+        """How many directions of X and of Y do not vary, to rounding, and are left out."""
+        x, y = (len(root) - root.shape[1] for root in self.whitening)
+        return x, y
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out."""
+        sides = zip(("X", "Y"), self.left_out, strict=True)
+        return tuple(f"{count} direction(s) in which {name} does not vary left out" for name, count in sides if count)
 
     @cached_property
     def critical_betas(self) -> Float[np.ndarray, " k"]:
@@ -197,11 +214,11 @@ class GaussianBottleneck:
             ValueError: a beta that is NaN, infinite or below 0.
         """
         checks.non_negative("beta", beta)
-        left, correlations, lower = self._decomposed
+        left, correlations = self._decomposed
         kept = self.critical_betas < beta
         rho2 = correlations[kept] ** 2
-        # v_i = L⁻ᵀ u_i has v_iᵀ Σ_x v_i = 1.
-        directions = np.linalg.solve(lower.T, left[:, : len(correlations)][:, kept]).T
+        # v_i = W u_i has v_iᵀ Σ_x v_i = 1.
+        directions = (self.whitening[0] @ left[:, : len(correlations)][:, kept]).T
         return np.sqrt((beta * rho2 - 1) / (1 - rho2))[:, None] * directions
 
     def information(self, projection: Float[Array, "k dx"]) -> tuple[float, float]:
@@ -220,19 +237,25 @@ class GaussianBottleneck:
         rows = to_numpy(projection).astype(np.float64)
         checks.shape("projection", rows, (None, len(self.covariance_x)), "one row a direction kept, one column an X")
         checks.finite("projection", rows)
-        half = solve_lower(cholesky(to_numpy(self.covariance_y), "covariance_y"), to_numpy(self.cross_covariance).T)
+        half = self.whitening[1].T @ to_numpy(self.cross_covariance).T
         given = _log_determinant(rows, to_numpy(self.covariance_x))
         unexplained = _log_determinant(rows, to_numpy(self.covariance_x) - half.T @ half)
         return 0.5 * given, 0.5 * (given - unexplained)
 
     @cached_property
-    def _decomposed(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Left singular vectors and singular values of L_x⁻¹ Σ_xy L_y⁻ᵀ, and L_x."""
-        lower_x = to_numpy(cholesky(self.covariance_x, "covariance_x"))
-        lower_y = to_numpy(cholesky(self.covariance_y, "covariance_y"))
-        whitened = solve_lower(lower_y, solve_lower(lower_x, to_numpy(self.cross_covariance)).T).T
-        left, correlations, _ = np.linalg.svd(whitened, full_matrices=False)
-        return left, correlations, lower_x
+    def whitening(self) -> tuple[np.ndarray, np.ndarray]:
+        """W with Wᵀ Σ W = I on the range of Σ, (d, rank), for X and for Y."""
+        x, y = (_whitening(key, to_numpy(getattr(self, key))) for key in ("covariance_x", "covariance_y"))
+        return x, y
+
+    @cached_property
+    def _decomposed(self) -> tuple[np.ndarray, np.ndarray]:
+        """Left singular vectors and singular values of W_xᵀ Σ_xy W_y."""
+        (root_x, root_y), cross = self.whitening, to_numpy(self.cross_covariance)
+        _check_varies("covariance_x", to_numpy(self.covariance_x), root_x, cross, to_numpy(self.covariance_y))
+        _check_varies("covariance_y", to_numpy(self.covariance_y), root_y, cross.T, to_numpy(self.covariance_x))
+        left, correlations, _ = np.linalg.svd(root_x.T @ cross @ root_y, full_matrices=False)
+        return left, correlations
 
     @cached_property
     def _log_odds(self) -> np.ndarray:
@@ -254,6 +277,47 @@ class GaussianBottleneck:
         # beta rho² - 1 over 1 - rho² is the signal-to-noise ratio; log1p keeps the digits near the critical beta.
         ratio = np.where(kept, (beta[..., None] * rho2 - 1) / (1 - rho2), 0.0)
         return 0.5 * np.log1p(ratio)
+
+
+def _whitening(name: str, covariance: np.ndarray) -> np.ndarray:
+    """W with Wᵀ Σ W = I on the range of Σ, by the correlation matrix, so that units play no part.
+
+    Raises:
+        ValueError: a covariance that is not positive semidefinite, or in which nothing varies.
+    """
+    variances = np.diagonal(covariance)
+    if np.any(variances < 0) or not np.any(variances > 0):
+        raise ValueError(f"{name} has the diagonal {variances.tolist()}; variances are 0 or greater, one of them above")
+    scale = np.where(variances > 0, 1 / np.sqrt(np.where(variances > 0, variances, 1.0)), 0.0)
+    values, vectors = np.linalg.eigh(scale[:, None] * covariance * scale[None, :])
+    tolerance = len(values) * _NULL
+    if values[0] < -tolerance:
+        raise ValueError(
+            f"{name} is not positive semidefinite: its correlation matrix has the eigenvalue {values[0]:.3g}"
+        )
+    kept = values > tolerance
+    if kept.all():
+        # Σ = L Lᵀ keeps more digits of a matrix that is nearly singular.
+        lower = to_numpy(cholesky(covariance, name))
+        return np.linalg.inv(lower).T
+    return scale[:, None] * vectors[:, kept] / np.sqrt(values[kept])
+
+
+def _check_varies(name: str, covariance: np.ndarray, root: np.ndarray, cross: np.ndarray, others: np.ndarray) -> None:
+    """Raise where a direction that does not vary has a covariance with the other side.
+
+    Raises:
+        ValueError: the matrices do not belong to one law.
+    """
+    if root.shape[1] == len(root):
+        return
+    left = cross - covariance @ (root @ (root.T @ cross))
+    size = np.sqrt(np.diagonal(covariance))[:, None] * np.sqrt(np.diagonal(others))[None, :]
+    if np.any(np.abs(left) > 1e-6 * np.max(size)):
+        raise ValueError(
+            f"cross_covariance relates directions in which {name} does not vary to the other side: the three matrices "
+            "are not those of one law"
+        )
 
 
 def _target_share(shares: np.ndarray, correlations: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ from jaxtyping import Float, Int
 from ntkinfo.bottleneck.gaussian import GaussianBottleneck
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, to_numpy
-from ntkinfo.core.linear_algebra import cholesky, solve_lower
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,8 @@ class GaussianDualBottleneck:
         lost = weights - gain @ to_numpy(projection).astype(np.float64)
         # y's mean misses by (W - B A) x - B xi; its covariance in the metric of S.
         spread = lost @ to_numpy(self.primal.covariance_x) @ lost.T + gain @ gain.T
-        return float(0.5 * np.trace(np.linalg.solve(noise, spread)))
+        root = self.primal.whitening[1]  # what of Y varies
+        return float(0.5 * np.trace(np.linalg.solve(root.T @ noise @ root, root.T @ spread @ root)))
 
     @property
     def _ratio(self) -> np.ndarray:
@@ -160,7 +160,7 @@ class GaussianDualBottleneck:
     def _channel(self) -> tuple[np.ndarray, np.ndarray]:
         """W (d_y, d_x) and S (d_y, d_y) of p(y|x) = N(Wx, S)."""
         cross = to_numpy(self.primal.cross_covariance)
-        lower = to_numpy(cholesky(self.primal.covariance_x, "covariance_x"))
-        half = solve_lower(lower, cross)
-        weights = np.linalg.solve(lower.T, half).T
+        root = self.primal.whitening[0]
+        half = root.T @ cross
+        weights = (root @ half).T
         return weights, to_numpy(self.primal.covariance_y) - half.T @ half

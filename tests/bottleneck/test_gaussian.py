@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ntkinfo.bottleneck.gaussian import GaussianBottleneck
+from ntkinfo.bottleneck.gaussian_dual import GaussianDualBottleneck
 from ntkinfo.data.synthetic import GaussianPair
 
 
@@ -135,7 +136,7 @@ def test_no_correlation_gives_a_flat_frontier():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"covariance_x": np.ones((2, 2))}, "not positive definite"),
+        ({"covariance_x": np.ones((2, 2))}, "not those of one law"),
         ({"covariance_x": np.array([[1.0, 0.5], [0.0, 1.0]])}, "not symmetric"),
         ({"cross_covariance": np.zeros((3, 1))}, "must be"),
         ({"cross_covariance": np.array([[1.0], [0.0]])}, "below 1"),
@@ -162,3 +163,42 @@ def test_bad_trade_offs():
         scalar(0.5).curve(np.inf)
     with pytest.raises(ValueError, match="information_input"):
         scalar(0.5).frontier(-0.1)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_hot_targets_count_by_the_rank_of_their_covariance(seed):
+    """One column of one-hot targets is a function of the others: leaving it out changes nothing."""
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(4), rng.integers(4, size=200)])
+    x = rng.normal(size=(204, 3)) + 0.5 * rng.normal(size=(4, 3))[labels]
+    whole = np.cov(np.concatenate([x, np.eye(4)[labels]], axis=1), rowvar=False)
+    law = GaussianBottleneck(whole[:3, :3], whole[3:, 3:], whole[:3, 3:])
+    reduced = GaussianBottleneck(whole[:3, :3], whole[3:6, 3:6], whole[:3, 3:6])
+    assert law.left_out == (0, 1)
+    assert law.notes == ("1 direction(s) in which Y does not vary left out",)
+    assert reduced.notes == ()
+    np.testing.assert_allclose(law.correlations, reduced.correlations, atol=1e-12)
+    assert law.mutual_information == pytest.approx(reduced.mutual_information, rel=1e-10)
+    rows = reduced.projection(20.0)
+    np.testing.assert_allclose(law.information(rows), reduced.information(rows), rtol=1e-10)
+    first, second = (GaussianDualBottleneck(one).distortion(rows) for one in (law, reduced))
+    assert first == pytest.approx(second, rel=1e-9)
+    # The same for inputs: a constant column, a copy in other units.
+    more = np.concatenate([x, 0 * x[:, :1] + 3.0, 1e6 * x[:, :1]], axis=1)
+    whole = np.cov(np.concatenate([more, np.eye(4)[labels]], axis=1), rowvar=False)
+    wide = GaussianBottleneck(whole[:5, :5], whole[5:, 5:], whole[:5, 5:])
+    assert wide.left_out == (2, 1)
+    np.testing.assert_allclose(wide.correlations, reduced.correlations, atol=1e-11)
+    point = reduced.curve(20.0)
+    np.testing.assert_allclose(
+        wide.information(wide.projection(20.0)), [point.information_input, point.information_target]
+    )
+
+
+def test_covariances_of_no_law_are_refused():
+    with pytest.raises(ValueError, match="not positive semidefinite"):
+        GaussianBottleneck(np.array([[1.0, 2.0], [2.0, 1.0]]), np.eye(1), np.zeros((2, 1)))
+    with pytest.raises(ValueError, match="not those of one law"):
+        GaussianBottleneck(np.ones((2, 2)), np.eye(1), np.array([[0.5], [-0.5]]))
+    with pytest.raises(ValueError, match="diagonal"):
+        GaussianBottleneck(np.zeros((2, 2)), np.eye(1), np.zeros((2, 1)))
