@@ -2,7 +2,8 @@
 
 Only the driver of a sweep writes, whoever measured: a worker on another machine need not share a disk with it, one
 writer needs no agreement with others, and a part then holds whatever came back at once instead of one worker's share. A
-part is written under a hidden name, flushed to the disk and put in place at once; it is never changed. Small parts are
+part is written under a hidden name, flushed to the disk and put in place at once; it is never changed, but written anew
+where later trials bring columns or fractions that it does not have, so that all parts share one schema. Small parts are
 merged: the larger one is in place before those it holds are deleted, so a kill in between leaves rows twice, never
 none. A fingerprint counts once however often it is there: the latest row without an error, else the latest error.
 """
@@ -22,7 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ntkinfo.core.folder_lock import FolderLock
-from ntkinfo.search.workers import ERROR, FINGERPRINT, SECONDS
+from ntkinfo.search.records_schema import UNFIT, in_schema, misfit, no_rows, table_of, unified
+from ntkinfo.search.workers import ERROR, FINGERPRINT
 
 MERGE = 64  # so many parts of one level become one part of the next
 MOST_ROWS = 100_000  # parts of so many rows are not merged further
@@ -89,7 +91,8 @@ class Records:
         self.done: dict[str, bool] = {}
         self.notes: tuple[str, ...] = ()
         self._parts: list[Part] = []
-        self._schema = _empty().schema
+        self._schema = no_rows().schema
+        self._alike = True  # whether every part has that schema
         self._lock = FolderLock(self.folder)
 
     def __enter__(self) -> Records:
@@ -124,7 +127,10 @@ class Records:
         if not rows:
             return []
         table, recorded = self._fitting(rows)
-        self._schema = _unified([self._schema, table.schema])
+        schema = unified([self._schema, table.schema])
+        self._alike = self._alike and schema == self._schema
+        self._schema = schema
+        self._make_alike()
         self._put(table, 0)
         self.done.update((row[FINGERPRINT], row[ERROR] is not None) for row in recorded)
         self._merge_level(0)
@@ -140,33 +146,54 @@ class Records:
         if len(small) > 1 and len(self.done) <= MOST_ROWS:
             self._replace(small, 1)
 
+    def _make_alike(self) -> None:
+        """Write parts of another schema again in the one that all share.
+
+        Programs that read many parts take the types from the first one: fractions would become whole numbers where
+        that one happened to hold whole numbers, and columns would be missing that it did not have.
+        """
+        if self._alike:
+            return
+        for index, part in enumerate(self._parts):
+            table = _read(part.path)
+            if table.schema == self._schema:
+                continue
+            path = self._path(part.level, part.number)
+            with _explained(self.folder):
+                put_file(path, _bytes(in_schema(self._schema, table)))
+            self._parts[index] = Part(path, part.level, part.number)
+            part.path.unlink()  # killed before this, both are there, and a trial still counts once
+        self._alike = True
+
     def _look_through(self) -> None:
-        self.done, notes, self._parts = {}, [], []
+        self.done, notes, self._parts, schemas = {}, [], [], []
         for part, table, note in _tables(self.folder):
             if table is None:
                 notes.append(note)
                 continue
             self._parts.append(part)
-            self._schema = _unified([self._schema, table.schema], part.path)
+            self._schema = unified([self._schema, table.schema], part.path)
+            schemas.append(table.schema)
             for key, error in zip(*(table[name].to_pylist() for name in _KEYS), strict=True):
                 self.done[key] = self.done.get(key, True) and error is not None
+        self._alike = all(schema == self._schema for schema in schemas)
         self.notes = tuple(notes)
 
     def _fitting(self, rows: Sequence[Mapping[str, Any]]) -> tuple[pa.Table, list[Mapping[str, Any]]]:
         """The rows as a table; those that cannot be in one with the others become errors."""
         try:
-            table = _table(rows)
-            _unified([self._schema, table.schema])
-        except _UNFIT as error:
+            table = table_of(rows)
+            unified([self._schema, table.schema])
+        except UNFIT as error:
             if len(rows) == 1:
-                return self._fitting([_misfit(rows[0], error)])
+                return self._fitting([misfit(rows[0], error)])
             tables, kept, schema = [], [], self._schema
             for row in rows:
                 one, recorded = self._fitting([row])
                 try:
-                    schema = _unified([schema, one.schema])
-                except _UNFIT as clash:
-                    one, recorded = self._fitting([_misfit(row, clash)])
+                    schema = unified([schema, one.schema])
+                except UNFIT as clash:
+                    one, recorded = self._fitting([misfit(row, clash)])
                 tables.append(one)
                 kept.extend(recorded)
             return pa.concat_tables(tables, promote_options="permissive"), kept
@@ -174,10 +201,13 @@ class Records:
 
     def _put(self, table: pa.Table, level: int) -> None:
         number = 1 + max((part.number for part in self._parts), default=0)
-        path = self.folder / f"part-{level}-{number:08d}-{os.urandom(4).hex()}.parquet"
+        path = self._path(level, number)
         with _explained(self.folder):
-            put_file(path, _bytes(table))
+            put_file(path, _bytes(in_schema(self._schema, table)))
         self._parts.append(Part(path, level, number))
+
+    def _path(self, level: int, number: int) -> Path:
+        return self.folder / f"part-{level}-{number:08d}-{os.urandom(4).hex()}.parquet"
 
     def _merge_level(self, level: int) -> None:
         parts = [part for part in self._parts if part.level == level]
@@ -259,10 +289,6 @@ def put_file(path: Path, content: bytes) -> None:
     _flush_folder(path.parent)
 
 
-# What Arrow raises for a value, or columns, of a kind that does not fit.
-_UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, ValueError, TypeError, OverflowError)
-
-
 @contextmanager
 def _explained(folder: Path) -> Iterator[None]:
     """Say what to do where the records cannot be written."""
@@ -276,46 +302,6 @@ def _explained(folder: Path) -> Iterator[None]:
             f"the records in {folder} cannot be written ({error.strerror}); every trial recorded before is "
             "safe: make room or access there, and the same command goes on with what is missing",
         ) from error
-
-
-def _empty() -> pa.Table:
-    return pa.schema([(FINGERPRINT, pa.string()), (ERROR, pa.string()), (SECONDS, pa.float64())]).empty_table()
-
-
-def _table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = {name: pa.array([row.get(name) for row in rows]) for name in names}
-    for name, column in columns.items():
-        kind = column.type
-        if not any(test(kind) for test in _KINDS):
-            raise TypeError(f"column {name!r} holds {kind}; a record holds numbers, texts and truth values")
-    table = pa.table(columns)
-    for field in _empty().schema:
-        column = table[field.name].cast(field.type)
-        table = table.set_column(table.schema.get_field_index(field.name), field.name, column)
-    return table
-
-
-_KINDS = (
-    pa.types.is_boolean,
-    pa.types.is_integer,
-    pa.types.is_floating,
-    pa.types.is_string,
-    pa.types.is_null,
-)
-
-
-def _misfit(row: Mapping[str, Any], error: Exception) -> dict[str, Any]:
-    text = f"the measured row cannot be recorded: {error}"
-    return {FINGERPRINT: str(row[FINGERPRINT]), ERROR: text, SECONDS: float(row.get(SECONDS) or 0.0)}
-
-
-def _unified(schemas: Iterable[pa.Schema], path: Path | None = None) -> pa.Schema:
-    try:
-        return pa.unify_schemas(list(schemas), promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        where = f" in {path}" if path else ""
-        raise ValueError(f"a column{where} is of another kind than before ({error})") from error
 
 
 def _bytes(table: pa.Table) -> bytes:
@@ -382,8 +368,8 @@ def _read_named(paths: Sequence[Path]) -> Recorded:
 
 
 def _joined(tables: Sequence[pa.Table]) -> pa.Table:
-    _unified([_empty().schema, *(table.schema for table in tables)])
-    return pa.concat_tables([_empty(), *tables], promote_options="permissive")
+    unified([no_rows().schema, *(table.schema for table in tables)])
+    return pa.concat_tables([no_rows(), *tables], promote_options="permissive")
 
 
 def _flush_folder(folder: Path) -> None:

@@ -103,6 +103,53 @@ def test_a_kill_between_merging_and_deleting_loses_and_doubles_nothing(tmp_path,
     assert by_name(read_records(tmp_path).table) == by_name(whole)
 
 
+def test_all_parts_share_one_schema_whatever_the_first_one_held(tmp_path):
+    """DuckDB and others take the types from the first part: 0.75 would read as 1 after a part of whole numbers."""
+    with Records(tmp_path) as records:
+        records.add([row(0, error="out of memory")])
+        records.add([row(1, gap=1, depth=2, lr=None)])
+        records.add([row(2, gap=0.75, depth=3, name="erf")])
+        records.add([row(3, error="diverged"), row(4, lr=0.1)])
+        schemas = [pq.read_schema(tmp_path / name).remove_metadata() for name in parts(tmp_path)]
+        assert len(schemas) == 4
+        assert all(schema == schemas[0] for schema in schemas)
+        types = dict(zip(schemas[0].names, schemas[0].types, strict=True))
+        assert (types["gap"], types["depth"], types["lr"]) == (pa.float64(), pa.int64(), pa.float64())
+    table = read_records(tmp_path).table
+    assert table["gap"].to_pylist() == [None, 1.0, 0.75, None, None]
+    # Parts of an earlier version, each with columns of its own, become alike with the next trial.
+    old = tmp_path / "old"
+    old.mkdir()
+    for number, part in enumerate(parts(tmp_path)[:2], start=1):
+        own = pq.read_table(tmp_path / part)
+        drop = [name for name in own.column_names if own[name].null_count == own.num_rows and name != "error"]
+        pq.write_table(own.drop_columns(drop), old / f"part-0-{number:08d}-0000000{number}.parquet")
+    with Records(old) as records:
+        assert set(records.done) == {row(0)["fingerprint"], row(1)["fingerprint"]}
+        records.add([row(5, gap=0.5)])
+    assert len({str(pq.read_schema(old / name).remove_metadata()) for name in parts(old)}) == 1
+    assert read_records(old).table.num_rows == 3
+
+
+def test_a_kill_while_parts_are_made_alike_loses_and_doubles_nothing(tmp_path, monkeypatch):
+    with Records(tmp_path) as records:
+        records.add([row(1, gap=1)])
+        records.add([row(2, gap=2)])
+
+        def killed(self, *arguments, **options):
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", killed)
+            with pytest.raises(KeyboardInterrupt):
+                records.add([row(3, gap=0.5)])
+    assert read_records(tmp_path).table["gap"].to_pylist() == [1.0, 2.0]
+    with Records(tmp_path) as records:
+        records.add([row(3, gap=0.5)])
+    assert sorted(read_records(tmp_path).table["gap"].to_pylist()) == [0.5, 1.0, 2.0]
+    assert len({str(pq.read_schema(tmp_path / name).remove_metadata()) for name in parts(tmp_path)}) == 1
+
+
 def test_what_a_killed_writer_left_is_removed_and_never_read(tmp_path):
     with Records(tmp_path) as records:
         records.add([row(1)])
