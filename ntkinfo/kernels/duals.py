@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -37,6 +38,7 @@ FLOAT = SimpleNamespace(
     sqrt=jnp.sqrt,
     root=_safe_root,
     atan2=jnp.arctan2,
+    acute=lambda y, x: jnp.arctan(y / x),  # the same for x > 0, at two thirds of the price
     exp=jnp.exp,
     sinh=jnp.sinh,
     where=jnp.where,
@@ -49,6 +51,7 @@ PAIRS = SimpleNamespace(
     sqrt=double_double.sqrt,
     root=lambda determinant, product: double_double.sqrt(determinant),
     atan2=double_double.atan2,
+    acute=double_double.atan2,
     exp=double_double.exp,
     sinh=double_double.sinh,
     where=double_double.where,
@@ -90,11 +93,12 @@ def determinant_of(covariance: Any, variance1: Any, variance2: Any) -> Any:
 def erf_averages(m: Any, q1: Any, q2: Any, c: Any, d: Any) -> tuple[Any, Any]:
     """The arcsine kernel: 2/π · arcsin(2c / √((1+2q1)(1+2q2))) by the angle's two sides."""
     root = m.sqrt(1.0 + 2.0 * (q1 + q2) + 4.0 * d)
-    return 2.0 / m.pi * m.atan2(2.0 * c, root), 4.0 / m.pi / root
+    return 2.0 / m.pi * m.acute(2.0 * c, root), 4.0 / m.pi / root
 
 
 def _erf_steepness(q1, q2, c, d, value, slope, error, size):
-    return slope * jnp.minimum(4 * jnp.abs(c) * size / (1 + 2 * (q1 + q2) + 4 * d) * error, 1.0)
+    # E[φ'φ'] is 4/π over a root, so that its square is one over what is under it.
+    return slope * jnp.minimum((np.pi**2 / 4) * slope * slope * jnp.abs(c) * size * error, 1.0)
 
 
 def gelu_averages(m: Any, q1: Any, q2: Any, c: Any, d: Any) -> tuple[Any, Any]:
@@ -157,7 +161,8 @@ def leaky_relu(slope: float) -> Dual:
 
     def steepness(q1, q2, c, d, value, slope_average, error, size):
         # √(d / (q1 q2) + error) in the denominator, 0 / 0 for zero inputs left out.
-        return step / np.pi * error * size / jnp.sqrt(d + error * size**2 + 1e-300)
+        change = error * size
+        return step / np.pi * change * jax.lax.rsqrt(d + change * size + 1e-300)
 
     return Dual(averages, steepness)
 
