@@ -17,6 +17,7 @@ import numpy as np
 from ntkinfo.core.arrays import float64
 from ntkinfo.kernels import double_double as dd
 from ntkinfo.kernels.dense_recursion import LAYER_ERROR
+from ntkinfo.kernels.double_double import DoubleDouble
 from ntkinfo.kernels.duals import PAIRS, Dual
 
 _ENTRIES = 2**16  # numbers in one array of the work on scalar products
@@ -48,10 +49,10 @@ class Pairs(Protocol):
 class Start:
     """Pre-activations of the first layer, P pairs: variances, covariance and determinant."""
 
-    q1: dd.DoubleDouble
-    q2: dd.DoubleDouble
-    c: dd.DoubleDouble
-    d: dd.DoubleDouble
+    q1: DoubleDouble
+    q2: DoubleDouble
+    c: DoubleDouble
+    d: DoubleDouble
 
 
 def of_pairs(pairs: Pairs, rows: np.ndarray, columns: np.ndarray, deviations: tuple[float, float], depth: int) -> Found:
@@ -71,7 +72,7 @@ def of_equal(pairs: Pairs, inputs: np.ndarray, deviations: tuple[float, float], 
     with np.errstate(over="ignore", invalid="ignore"):
         squares = [dd.squares(inputs[i : i + step]) for i in range(0, len(inputs), step)]
         high, low = (np.concatenate([getattr(part, half) for part in squares]) for half in ("high", "low"))
-        q = w / float(inputs.shape[1]) * dd.DoubleDouble(high, low) + b
+        q = w / float(inputs.shape[1]) * DoubleDouble(high, low) + b
         starts = [q[i : i + _CHUNK] for i in range(0, len(inputs), _CHUNK)]
         zeros = [dd.exact(np.zeros_like(one.high)) for one in starts]
         some = zip(starts, zeros, strict=True)
@@ -120,7 +121,7 @@ def first_layer(rows: np.ndarray, columns: np.ndarray, deviations: tuple[float, 
     step = max(1, _ENTRIES // rows.shape[1])
     parts = [_products(rows[i : i + step], columns[i : i + step]) for i in range(0, len(rows), step)]
     own, other, both, apart, distance = (
-        dd.DoubleDouble(*(np.concatenate([getattr(part[k], half) for part in parts]) for half in ("high", "low")))
+        DoubleDouble(*(np.concatenate([getattr(part[k], half) for part in parts]) for half in ("high", "low")))
         for k in range(5)
     )
     w, b = (dd.exact(deviation) * deviation for deviation in deviations)
@@ -129,11 +130,11 @@ def first_layer(rows: np.ndarray, columns: np.ndarray, deviations: tuple[float, 
     return Start(scale * own + b, scale * other + b, scale * both + b, d)
 
 
-def _products(rows: np.ndarray, columns: np.ndarray) -> tuple[dd.DoubleDouble, ...]:
+def _products(rows: np.ndarray, columns: np.ndarray) -> tuple[DoubleDouble, ...]:
     """|x|², |x'|², x·x', the square of the part of x' orthogonal to x, and |x - x'|²."""
     own, other, both = dd.dot(rows, rows), dd.dot(columns, columns), dd.dot(rows, columns)
     share = both / dd.where(own.high > 0, own, 1.0)
-    apart = dd.exact(columns) - dd.DoubleDouble(share.high[:, None], share.low[:, None]) * rows
+    apart = dd.exact(columns) - DoubleDouble(share.high[:, None], share.low[:, None]) * rows
     distance = columns - rows
     return own, other, both, dd.dot(apart.high, apart.high), dd.dot(distance, distance)
 
