@@ -1,11 +1,12 @@
 """Data sets: bundled, synthetic, from files."""
 
 from ntkinfo.data.bundled import breast_cancer, diabetes, digits, wine
-from ntkinfo.data.files import csv, idx, mat, npz, parquet
+from ntkinfo.data.files import idx, mat, npz, parquet
 from ntkinfo.data.icosahedral_rule import TwelveBitRule, twelve_bit, twelve_bit_rule
 from ntkinfo.data.preparation import Preparation
 from ntkinfo.data.registry import describe, load
 from ntkinfo.data.synthetic import GaussianPair, gaussian_pair, teacher_gp
+from ntkinfo.data.text_files import csv
 
 __all__ = [
     "GaussianPair",

@@ -1,4 +1,4 @@
-"""Data sets from files: IDX pairs, NPZ, CSV, Parquet, MATLAB.
+"""Data sets from binary files: IDX pairs, NPZ, Parquet, MATLAB.
 
 Bytes that are images (IDX files; NPZ arrays of type uint8 with three or four dimensions) are scaled from [0, 255] to
 [0, 1]; every other number is taken as it stands. Images are standardised by one mean and deviation whatever the file,
@@ -8,7 +8,6 @@ tables by feature.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -16,12 +15,12 @@ import numpy as np
 
 from ntkinfo.core import checks
 from ntkinfo.core.records import Dataset
-from ntkinfo.data import idx_format, mat_format, npz_format, tables, targets
+from ntkinfo.data import idx_format, mat_format, npz_format, tables
 from ntkinfo.data.input_files import FilePath
-from ntkinfo.data.preparation import Preparation, PreparationOptions, Source, prepare
+from ntkinfo.data.preparation import Preparation, PreparationOptions, prepare
+from ntkinfo.data.sources import FILE_DEFAULTS, columns_of, from_table, origin_of, source_of, sources_of
 
 IDX_DEFAULTS = Preparation(standardise_by="all")
-FILE_DEFAULTS = Preparation()
 
 
 def idx(
@@ -60,15 +59,15 @@ def idx(
     images, labels = _idx_pair(image_file, label_file)
     names = [Path(image_file).name, Path(label_file).name]
     if test_image_file is None or test_label_file is None:
-        source = _source(images, labels, None, settings, _origin("IDX", names))
+        source = source_of(images, labels, None, settings, origin_of("IDX", names))
         return prepare(source, n_train, n_test, seed, settings)
     test_images, test_labels = _idx_pair(test_image_file, test_label_file)
     if images.shape[1:] != test_images.shape[1:]:
         raise ValueError(
             f"{image_file} holds images of {images.shape[1:3]} pixels and {test_image_file} of {test_images.shape[1:3]}"
         )
-    origin = _origin("IDX", [*names, Path(test_image_file).name, Path(test_label_file).name])
-    parts = _sources((images, labels), (test_images, test_labels), settings, origin)
+    origin = origin_of("IDX", [*names, Path(test_image_file).name, Path(test_label_file).name])
+    parts = sources_of((images, labels), (test_images, test_labels), settings, origin)
     return prepare(parts[0], n_train, n_test, seed, settings, parts[1])
 
 
@@ -98,10 +97,10 @@ def npz(
     """
     settings = FILE_DEFAULTS.updated(preparation)
     fields = npz_format.read_npz(path)
-    origin = _origin("NPZ", [Path(path).name])
+    origin = origin_of("NPZ", [Path(path).name])
     if "x_train" not in fields:
         x = _npz_inputs(fields, "x", "y", path)
-        return prepare(_source(x, fields["y"], path, settings, origin, "y"), n_train, n_test, seed, settings)
+        return prepare(source_of(x, fields["y"], path, settings, origin, "y"), n_train, n_test, seed, settings)
     train = _npz_inputs(fields, "x_train", "y_train", path), fields["y_train"]
     test = _npz_inputs(fields, "x_test", "y_test", path), fields["y_test"]
     if train[0].shape[1:] != test[0].shape[1:] or train[0].dtype != test[0].dtype:
@@ -109,43 +108,8 @@ def npz(
             f"{path}: x_train holds inputs of shape {train[0].shape[1:]} and type {train[0].dtype}, "
             f"x_test of {test[0].shape[1:]} and {test[0].dtype}; both parts must be alike"
         )
-    parts = _sources(train, test, settings, origin, path)
+    parts = sources_of(train, test, settings, origin, path)
     return prepare(parts[0], n_train, n_test, seed, settings, parts[1])
-
-
-def csv(
-    path: FilePath,
-    target: str | Sequence[str],
-    features: Sequence[str] = (),
-    delimiter: str = ",",
-    n_train: int | None = None,
-    n_test: int | None = None,
-    seed: int = 0,
-    **preparation: Unpack[PreparationOptions],
-) -> Dataset:
-    """A CSV file whose first line names the columns.
-
-    Args:
-        path: the file, UTF-8 text.
-        target: the column with the answers; for regression also several.
-        features: the columns with the inputs; empty takes every column that is not a target.
-        delimiter: the character between cells.
-        n_train: training inputs; None takes what `n_test` leaves.
-        n_test: test inputs; None takes what `n_train` leaves (both None: four fifths and one fifth).
-        seed: fixes the split and the noise.
-        **preparation: fields of Preparation; default `targets="one-hot"`.
-
-    Returns:
-        The data.
-
-    Raises:
-        FileNotFoundError: the file is not there.
-        ValueError: missing columns, cells that are empty or not numbers (with line and column), no rows.
-    """
-    settings = FILE_DEFAULTS.updated(preparation)
-    real = settings.targets == "regression"
-    table = tables.read_csv(path, _columns(target), features, real, delimiter)
-    return _from_table(table, path, target, (n_train, n_test), seed, settings)
 
 
 def parquet(
@@ -176,8 +140,8 @@ def parquet(
         ValueError: not a Parquet file, missing columns, columns that are not numbers, missing values, no rows.
     """
     settings = FILE_DEFAULTS.updated(preparation)
-    table = tables.read_parquet(path, _columns(target), features, settings.targets == "regression")
-    return _from_table(table, path, target, (n_train, n_test), seed, settings)
+    table = tables.read_parquet(path, columns_of(target), features, settings.targets == "regression")
+    return from_table(table, path, columns_of(target), (n_train, n_test), seed, settings)
 
 
 def mat(
@@ -218,33 +182,8 @@ def mat(
             f"{path}: {inputs} has shape {x.shape} and {answers} {matrices[answers].shape}; "
             f"{len(x)} inputs need as many answers"
         )
-    origin = _origin("MATLAB", [Path(path).name])
-    return prepare(_source(x, y, path, settings, origin, answers), n_train, n_test, seed, settings)
-
-
-def _columns(target: str | Sequence[str]) -> list[str]:
-    return [target] if isinstance(target, str) else list(target)
-
-
-def _origin(kind: str, names: Sequence[str]) -> dict[str, str | int | float]:
-    return {"source": f"{kind}: {', '.join(names)}"}
-
-
-def _from_table(
-    table: tables.Table,
-    path: FilePath,
-    target: str | Sequence[str],
-    sizes: tuple[int | None, int | None],
-    seed: int,
-    settings: Preparation,
-) -> Dataset:
-    origin = _origin("table", [Path(path).name])
-    origin |= {"features": " ".join(table.feature_names), "target": " ".join(_columns(target))}
-    if table.left_out:
-        names = ", ".join(repr(name) if name else "the first column" for name in table.left_out)
-        origin["left_out"] = f"row numbers ({names}); to keep them name the columns in features"
-    source = _source(table.features, table.answers, path, settings, origin, _columns(target)[0])
-    return prepare(source, sizes[0], sizes[1], seed, settings)
+    origin = origin_of("MATLAB", [Path(path).name])
+    return prepare(source_of(x, y, path, settings, origin, answers), n_train, n_test, seed, settings)
 
 
 def _idx_pair(image_file: FilePath, label_file: FilePath) -> tuple[np.ndarray, np.ndarray]:
@@ -271,77 +210,3 @@ def _npz_inputs(fields: dict[str, np.ndarray], x_name: str, y_name: str, path: F
         raise ValueError(f"{path}: {x_name} has shape {x.shape} and {y_name} {y.shape}; they must be as many")
     checks.finite(f"{path}: the field {x_name}", x)
     return x
-
-
-def _channels_last(x: np.ndarray, path: FilePath | None, settings: Preparation, origin: dict) -> np.ndarray:
-    """Images as (n, height, width, channels); as flat rows the order says nothing to a network."""
-    if x.ndim == 3:
-        return x[..., None]
-    if x.ndim != 4 or (settings.channels == "auto" and not settings.images):
-        return x
-    order = settings.channels
-    if order == "auto":
-        order = _order_of_channels(x.shape[1:])
-    if not order:
-        raise ValueError(
-            f"{path}: images have shape {x.shape[1:]}, which does not say whether channels come first or last; say it "
-            "with channels='first' or channels='last'"
-        )
-    origin["channels"] = f"{order} in the file"
-    return np.moveaxis(x, 1, 3) if order == "first" else x
-
-
-def _order_of_channels(shape: tuple[int, ...]) -> str:
-    """Where an image's shape has its channels; empty where that is not clear.
-
-    One or three numbers at an end are a sign of channels, four a weaker one; so is an end whose two others are alike.
-    """
-    first, middle, last = shape
-    few = {1: 2, 3: 2, 4: 1}
-    signs = [few.get(first, 0) + 2 * (middle == last != first), few.get(last, 0) + 2 * (first == middle != last)]
-    return "" if signs[0] == signs[1] else "first" if signs[0] > signs[1] else "last"
-
-
-def _source(
-    x: np.ndarray,
-    y: np.ndarray,
-    path: FilePath | None,
-    settings: Preparation,
-    origin: dict[str, str | int | float],
-    field: str = "labels",
-) -> Source:
-    name = Path(path).name.split(".")[0] if path is not None else "idx"
-    x = _channels_last(x, path, settings, origin)
-    scale = 1 / 255 if x.dtype == np.uint8 and x.ndim == 4 else 1.0
-    called = f"{path}: {field}" if path is not None else field
-    if settings.targets == "regression":
-        return Source(x, targets.columns(y, called), (), name, scale, origin)
-    labels, class_names = targets.encode_classes(y, called)
-    if len(class_names) > max(2, len(y) // 2):
-        raise ValueError(
-            f"{called} takes {len(class_names)} different values over {len(y)} inputs, so most classes would have one "
-            "input; for real-valued answers use targets='regression'"
-        )
-    return Source(x, labels, class_names, name, scale, origin)
-
-
-def _sources(
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
-    settings: Preparation,
-    origin: dict[str, str | int | float],
-    path: FilePath | None = None,
-) -> tuple[Source, Source]:
-    """Both parts with one numbering of the classes."""
-    if train[1].ndim != test[1].ndim or train[1].shape[1:] != test[1].shape[1:]:
-        raise ValueError(f"{path}: y_train has shape {train[1].shape} and y_test {test[1].shape}; they do not match")
-    n = len(train[0])
-    both = _source(train[0], np.concatenate([train[1], test[1]]), path, settings, origin, "y_train and y_test")
-    if both.class_names:
-        unseen = sorted(set(both.answers[n:]) - set(both.answers[:n]))
-        if unseen:
-            raise ValueError(
-                f"the class {both.class_names[unseen[0]]} is in the test part and not in the training part"
-            )
-    test_inputs = _channels_last(test[0], path, settings, origin)
-    return replace(both, answers=both.answers[:n]), replace(both, inputs=test_inputs, answers=both.answers[n:])

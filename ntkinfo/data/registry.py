@@ -9,8 +9,9 @@ from typing import Any
 
 from ntkinfo.core import checks
 from ntkinfo.core.records import Dataset
-from ntkinfo.data import bundled, files, icosahedral_rule, synthetic
+from ntkinfo.data import bundled, files, icosahedral_rule, synthetic, text_files
 from ntkinfo.data.preparation import Preparation
+from ntkinfo.data.sources import FILE_DEFAULTS
 
 REQUIRED = inspect.Parameter.empty
 
@@ -37,10 +38,17 @@ class Option:
 
 @dataclass(frozen=True)
 class Entry:
-    """One data set of the registry: its loader and the preparation it starts from (None: it takes none)."""
+    """One data set of the registry.
+
+    Args:
+        loader: its function.
+        preparation: the preparation it starts from; None: it takes none.
+        reading: a record whose fields are further options of the loader, with their defaults.
+    """
 
     loader: Callable[..., Dataset]
     preparation: Preparation | None
+    reading: Any = None
 
     @property
     def meaning(self) -> str:
@@ -54,9 +62,9 @@ class Entry:
         for parameter in inspect.signature(self.loader).parameters.values():
             if parameter.kind is not inspect.Parameter.VAR_KEYWORD:
                 found[parameter.name] = Option(parameter.name, parameter.default, MEANINGS[parameter.name])
-        if self.preparation is not None:
-            for field in fields(self.preparation):
-                found[field.name] = Option(field.name, getattr(self.preparation, field.name), MEANINGS[field.name])
+        for record in (self.reading, self.preparation):
+            for field in fields(record) if record is not None else ():
+                found[field.name] = Option(field.name, getattr(record, field.name), MEANINGS[field.name])
         return found
 
 
@@ -68,10 +76,10 @@ ENTRIES: Mapping[str, Entry] = {
     "gaussian": Entry(synthetic.gaussian_pair, None),
     "twelve_bit": Entry(icosahedral_rule.twelve_bit, icosahedral_rule.TWELVE_BIT_DEFAULTS),
     "idx": Entry(files.idx, files.IDX_DEFAULTS),
-    "npz": Entry(files.npz, files.FILE_DEFAULTS),
-    "csv": Entry(files.csv, files.FILE_DEFAULTS),
-    "parquet": Entry(files.parquet, files.FILE_DEFAULTS),
-    "mat": Entry(files.mat, files.FILE_DEFAULTS),
+    "npz": Entry(files.npz, FILE_DEFAULTS),
+    "csv": Entry(text_files.csv, FILE_DEFAULTS),
+    "parquet": Entry(files.parquet, FILE_DEFAULTS),
+    "mat": Entry(files.mat, FILE_DEFAULTS),
 }
 
 MEANINGS: Mapping[str, str] = {

@@ -26,12 +26,17 @@ class Table:
         feature_names: names of the d columns.
         answers: (n, C) real numbers, or (n,) classes as numbers or text.
         left_out: columns with the number of the row, which is no input.
+        class_names: names of the classes in the order in which the file declares them, where it does; `answers` then
+            hold their numbers.
+        reading: how the file was read where that was guessed, in words.
     """
 
     features: np.ndarray
     feature_names: tuple[str, ...]
     answers: np.ndarray
     left_out: tuple[str, ...] = ()
+    class_names: tuple[str, ...] = ()
+    reading: str = ""
 
 
 def read_csv(

@@ -29,6 +29,8 @@ def described_inputs(data: Dataset) -> list[str]:
     if "standardise" in given:
         parts.append("as they are" if given["standardise"] == "no" else f"standardised {given['standardise']}")
     lines = ["; ".join(parts)]
+    if "reading" in given:
+        lines.append(f"read as: {given['reading']}")
     if "left_out" in given:
         lines.append(f"left out: {given['left_out']}")
     moved = int(given.get("repeated_inputs_moved_to_one_side", 0))
