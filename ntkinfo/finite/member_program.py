@@ -193,9 +193,9 @@ class MemberProgram:
         """Shapes of what moves and of what stays, and the keys, of the first lane."""
         keys = self.keys(np.arange(self.lane))
         with float64():
-            drawn = jax.eval_shape(self._draw, keys)
+            drawn = jax.eval_shape(self._cast, jax.eval_shape(self._draw, keys))
         with precision_context(self.precision):
-            return *jax.eval_shape(self._prepare, jax.eval_shape(self._cast, drawn), keys), keys
+            return *jax.eval_shape(self._prepare, drawn, keys), keys
 
     @cached_property
     def _examples(self) -> Any:

@@ -58,7 +58,7 @@ class JointInputs:
             NotCheckedError: it is singular to rounding.
         """
         try:
-            return scipy.linalg.cho_factor(self.initial, lower=True)
+            return scipy.linalg.cho_factor(self.initial, lower=True)[0], True
         except np.linalg.LinAlgError:
             raise NotCheckedError("the prior covariance is singular to rounding") from None
 

@@ -37,11 +37,11 @@ def test_the_correction_takes_the_bias_out():
     """30 columns: the plain estimate without shrinkage is far above the truth, the corrected one is not."""
     pair = GaussianPair.random((0.7,), (20, 10), seed=0)
     plain, value = [], []
-    for seed in range(12):
+    for seed in range(24):
         found = estimate(pair, 1500, seed, shrinkage=False, groups=30).mutual_information
         plain.append(float(found.plain))
         value.append(float(found.value))
-    error = np.std(value, ddof=1) / np.sqrt(12)
+    error = np.std(value, ddof=1) / np.sqrt(24)
     truth = pair.mutual_information
     assert np.mean(plain) - truth > 10 * error
     # 200 chance correlations of 1/n each, half a nat each: 0.067 nats. What is left is of the next order.
