@@ -25,7 +25,9 @@ class ProblemSection(Section):
     name: Literal["bsc", "erasure", "twelve_bit", "random", "gaussian", "joint", "samples", "covariance"] = setting(
         "bsc", "bsc, erasure, twelve_bit, random, gaussian; from a file: joint, samples, covariance", "--problem"
     )
-    path: str | None = setting(None, "joint: CSV table or NPZ `joint`; samples: NPZ `x`, `y`; covariance: NPZ")
+    path: str | None = setting(
+        None, "joint: CSV table or NPZ `joint`; samples: NPZ `x`, `y`; covariance: NPZ", path=True
+    )
     flip: float | None = setting(None, "bsc: probability that Y differs from X (0.1)", gt=0, lt=1)
     loss: float | None = setting(None, "erasure: probability of an erasure (0.3)", gt=0, lt=1)
     sharpness: float | None = setting(None, "twelve_bit: of the soft labels (0.1)", gt=0)
@@ -51,7 +53,7 @@ class SolverSection(Section):
 class BottleneckOutputSection(Section):
     """Where results go and in which unit they are shown."""
 
-    folder: str = setting("ntkinfo-results/bottleneck", "folder of the results", "--out")
+    folder: str = setting("ntkinfo-results/bottleneck", "folder of the results", "--out", path=True)
     bits: bool = setting(False, "print and plot in bits; bottleneck.nc stays in nats")
     formats: list[Format] = setting(["png"], "of the figure: png, pdf, svg", "--format", min_length=1)
 

@@ -64,7 +64,9 @@ class EnsembleSection(Section):
         8, "training inputs on which members' tangent kernels are followed; 0 for none", ge=0, le=MOST_INPUTS
     )
     seed: int = setting(0, "fixes the members", "--ensemble-seed", ge=0)
-    checkpoint: str | None = setting(None, "folder from which a run that was killed goes on (default: beside results)")
+    checkpoint: str | None = setting(
+        None, "folder from which a run that was killed goes on (default: beside results)", path=True
+    )
 
 
 class ComparisonSection(Section):
@@ -83,7 +85,7 @@ class ComparisonSection(Section):
 class ComparisonOutputSection(Section):
     """Where results go."""
 
-    folder: str = setting("ntkinfo-results/compare", "folder of the results", "--out")
+    folder: str = setting("ntkinfo-results/compare", "folder of the results", "--out", path=True)
     formats: list[Format] = setting(["png"], "of the figure: png, pdf, svg", "--format", min_length=1)
 
 

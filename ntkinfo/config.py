@@ -38,11 +38,11 @@ class DataSection(Section):
     images: bool | None = setting(None, "keep inputs as height x width x channels (always, for convolutions)")
     channels: str | None = setting(None, "where files keep an image's channels: last, first, or auto (by the shape)")
     repeats_together: bool | None = setting(None, "keep inputs that repeat on one side of the split")
-    image_file: str | None = setting(None, "idx: file of the images")
-    label_file: str | None = setting(None, "idx: file of their labels")
-    test_image_file: str | None = setting(None, "idx: file of the test images")
-    test_label_file: str | None = setting(None, "idx: file of the test labels")
-    path: str | None = setting(None, "npz, csv, parquet, mat: the file")
+    image_file: str | None = setting(None, "idx: file of the images", path=True)
+    label_file: str | None = setting(None, "idx: file of their labels", path=True)
+    test_image_file: str | None = setting(None, "idx: file of the test images", path=True)
+    test_label_file: str | None = setting(None, "idx: file of the test labels", path=True)
+    path: str | None = setting(None, "npz, csv, parquet, mat: the file", path=True)
     target: Annotated[list[str], BeforeValidator(_as_list)] | None = setting(
         None, "csv, parquet: column(s) of the answers"
     )
@@ -113,7 +113,7 @@ class CurvesSection(Section):
     label_noise_variance: float = setting(0.0, "label model: noise on targets from the prior", ge=0)
     interpolation_tolerance: float | None = setting(None, "joint quantities: error allowed between nodes in time", gt=0)
     seed: int = setting(0, "fixes the Monte Carlo samples", "--sampling-seed", ge=0)
-    store: str | None = setting(None, "folder that keeps kernels for the next run")
+    store: str | None = setting(None, "folder that keeps kernels for the next run", path=True)
     certify: bool = setting(False, "compute a tenth of the values again by a second route and compare")
     certify_share: float = setting(0.1, "share of the times that --certify draws", gt=0, le=1)
 
@@ -121,7 +121,7 @@ class CurvesSection(Section):
 class OutputSection(Section):
     """Where results go and in which unit they are shown."""
 
-    folder: str = setting("ntkinfo-results/curves", "folder of the results", "--out")
+    folder: str = setting("ntkinfo-results/curves", "folder of the results", "--out", path=True)
     formats: list[Format] = setting(["png"], "of the figure: png, pdf, svg", "--format", min_length=1)
     bits: bool = setting(False, "print and plot in bits; curves.nc stays in nats")
 

@@ -21,9 +21,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ntkinfo.config_places import MOST_NESTED, key_lines, line_of, syntax_error, too_deep
 
 
-def setting(default: Any, text: str, flag: str | None = None, **limits: Any) -> Any:
-    """A field with its one-line meaning and, where it is not the key with hyphens, its flag."""
-    return Field(default, description=text, json_schema_extra={"flag": flag} if flag else None, **limits)
+def setting(default: Any, text: str, flag: str | None = None, path: bool = False, **limits: Any) -> Any:
+    """A field with its one-line meaning, its flag where that is not the key with hyphens, and whether it is a path."""
+    extra: dict[str, Any] = {"flag": flag} if flag else {}
+    return Field(
+        default, description=text, json_schema_extra=extra | {"path": True} if path else extra or None, **limits
+    )
 
 
 class Section(BaseModel):
@@ -38,7 +41,7 @@ class Section(BaseModel):
 
 @dataclass(frozen=True)
 class Flag:
-    """A command-line flag: the section and key it sets, the type of its value and its one-line meaning."""
+    """A command-line flag: the section and key it sets, its value's type, meaning and default, whether it is a path."""
 
     name: str
     section: str
@@ -46,6 +49,7 @@ class Flag:
     annotation: Any
     meaning: str
     default: Any
+    path: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ def flags(model: type[Section]) -> dict[str, Flag]:
             extra = field.json_schema_extra
             extra = extra if isinstance(extra, dict) else {}
             name = str(extra.get("flag", f"--{key.replace('_', '-')}"))
-            found[name] = Flag(name, section, key, field.annotation, field.description or "", field.default)
+            path = bool(extra.get("path"))
+            found[name] = Flag(name, section, key, field.annotation, field.description or "", field.default, path)
     return found
 
 
@@ -108,7 +113,8 @@ def load_config(
         check: looks at what is left once every wrong value is taken out, and returns (section, key, what is wrong).
 
     Returns:
-        The configuration. File names in it that are relative are relative to the working directory.
+        The configuration. Paths in the file that are relative are relative to the file's folder, those of flags to the
+        working directory; `~` at the start of either is the home directory.
 
     Raises:
         ConfigError: everything that is wrong, each with its file and line or its flag.
@@ -124,6 +130,7 @@ def load_config(
         line, message = syntax_error(error, text)
         raise ConfigError([Problem(_file_line(path, line), message)]) from None
     places = _Places(path, key_lines(text))
+    _anchor(raw, model, Path(path).parent if path is not None else Path())
     _override(raw, given or {}, flags(model), places)
     config, wrong = _validate(model, raw)
     known_wrong = {(section, key) for section, key, _ in wrong}
@@ -187,13 +194,30 @@ def _read(path: str | os.PathLike[str] | None) -> str:
     return text
 
 
+def _anchor(raw: dict[str, Any], model: type[Section], folder: Path) -> None:
+    """Make the paths of a file relative to its folder."""
+    for flag in flags(model).values():
+        section = raw.get(flag.section)
+        if flag.path and isinstance(section, dict) and isinstance(section.get(flag.key), str) and section[flag.key]:
+            section[flag.key] = str(folder / _home(section[flag.key]))
+
+
+def _home(path: str) -> str:
+    """The path with `~` written out; as it is where there is no such home."""
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError:
+        return path
+
+
 def _override(raw: dict[str, Any], given: Mapping[str, Any], known: Mapping[str, Flag], places: _Places) -> None:
     """Put the flags' values over the file's."""
     for name, value in given.items():
         flag = known[name]
         section = raw.setdefault(flag.section, {})
         if isinstance(section, dict):
-            section[flag.key] = _typed(flag.annotation, value)
+            typed = _typed(flag.annotation, value)
+            section[flag.key] = _home(typed) if flag.path and isinstance(typed, str) else typed
             places.by_flag(flag.section, flag.key, name)
 
 

@@ -69,11 +69,11 @@ class TrialsSection(Section):
 class FilesSection(Section):
     """The data set that is read from files; where an image file is given, idx joins the data sets."""
 
-    image_file: str | None = setting(None, "idx: file of the images")
-    label_file: str | None = setting(None, "idx: file of their labels")
-    test_image_file: str | None = setting(None, "idx: file of the test images")
-    test_label_file: str | None = setting(None, "idx: file of the test labels")
-    path: str | None = setting(None, "npz, csv, parquet, mat: the file")
+    image_file: str | None = setting(None, "idx: file of the images", path=True)
+    label_file: str | None = setting(None, "idx: file of their labels", path=True)
+    test_image_file: str | None = setting(None, "idx: file of the test images", path=True)
+    test_label_file: str | None = setting(None, "idx: file of the test labels", path=True)
+    path: str | None = setting(None, "npz, csv, parquet, mat: the file", path=True)
     target: list[str] | None = setting(None, "csv, parquet: column(s) of the answers")
     targets: str | None = setting(None, "one-hot, parity, pair or regression")
     classes: list[str] | None = setting(None, "classes to keep, in order")
@@ -119,7 +119,7 @@ class RankingSection(Section):
 class SearchOutputSection(Section):
     """Where results go."""
 
-    folder: str = setting("ntkinfo-results/search", "folder of records and ranking", "--out")
+    folder: str = setting("ntkinfo-results/search", "folder of records and ranking", "--out", path=True)
     formats: list[Format] = setting(["png"], "of the figure: png, pdf, svg", "--format", min_length=1)
 
 

@@ -7,10 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ntkinfo.assembly import cross_checks
+from ntkinfo.bottleneck_config import BottleneckConfig
+from ntkinfo.compare_config import CompareConfig
 from ntkinfo.config import Config
 from ntkinfo.config_places import key_lines, line_of
 from ntkinfo.config_reading import ConfigError, dump_config, flags, load_config
 from ntkinfo.data import registry
+from ntkinfo.search_config import SearchConfig
 
 
 def problems(tmp_path, text, given=None):
@@ -158,7 +161,7 @@ def test_hyphens_and_underscores_are_the_same_in_names(tmp_path):
 def test_written_configuration_reads_back_equal(tmp_path):
     given = {
         "--depth": ["1", "3"],
-        "--out": 'a "quoted"\\folder\t\x7f é',
+        "--out": str(tmp_path / 'a "quoted"\\folder\t\x7f é'),
         "--ridge": "1e-12",
         "--time-stop": "1e300",
         "--bits": True,
@@ -250,4 +253,40 @@ def test_a_large_flag_and_a_file_that_is_no_configuration(tmp_path):
 def test_dots_and_brackets_in_strings_and_comments_are_no_nesting(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text('[data]\nname = "digits" # ' + "[" * 50 + "." * 50 + '\n[output]\nfolder = "' + "[a." * 40 + '"\n')
-    assert load_config(Config, path).output.folder == "[a." * 40
+    assert load_config(Config, path).output.folder == str(tmp_path / ("[a." * 40))
+
+
+MODELS = [Config, CompareConfig, BottleneckConfig, SearchConfig]
+PATHS = ("folder", "path", "test_path", "store", "checkpoint", "image_file", "label_file", "test_image_file")
+each_model = pytest.mark.parametrize("model", MODELS, ids=[model.__name__ for model in MODELS])
+
+
+@each_model
+def test_paths_in_a_file_are_relative_to_it_and_those_of_flags_to_the_working_directory(tmp_path, monkeypatch, model):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path)
+    known = [flag for flag in flags(model).values() if flag.key in PATHS]
+    assert {flag.key for flag in known} & {"folder", "path"} == {"folder", "path"}
+    for flag in known:
+        for text, in_file, in_flag in (
+            ("a/b", "sub/a/b", "a/b"),
+            ("../c", "sub/../c", "../c"),
+            ("/d", "/d", "/d"),
+            ("~/e", str(tmp_path / "home" / "e"), str(tmp_path / "home" / "e")),
+        ):
+            (tmp_path / "sub" / "run.toml").write_text(f'[{flag.section}]\n{flag.key} = "{text}"\n')
+            config = load_config(model, "sub/run.toml")
+            assert getattr(getattr(config, flag.section), flag.key) == in_file
+            config = load_config(model, "sub/run.toml", {flag.name: text})
+            assert getattr(getattr(config, flag.section), flag.key) == in_flag
+            assert getattr(getattr(load_config(model, None, {flag.name: text}), flag.section), flag.key) == in_flag
+
+
+@each_model
+def test_a_file_read_in_its_own_folder_keeps_its_paths_and_no_default_moves(tmp_path, monkeypatch, model):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.toml").write_text('[output]\nfolder = "here"\n')
+    assert load_config(model, "run.toml").output.folder == "here"
+    (tmp_path / "run.toml").write_text("")
+    assert load_config(model, tmp_path / "run.toml").output.folder == model().output.folder
