@@ -20,7 +20,7 @@ from ntkinfo.core.arrays import to_numpy
 from ntkinfo.core.linear_algebra import cholesky
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.finite import gaussianity
-from ntkinfo.finite.comparison_divergence import Chance, chance, divergence_joint, divergence_per_input
+from ntkinfo.finite.comparison_divergence import Chance, chance, divergence_joint, divergence_per_input, inputs_together
 from ntkinfo.finite.comparison_members import LawMembers, Outputs
 from ntkinfo.finite.comparison_moments import (
     Moments,
@@ -44,6 +44,10 @@ SHAPE = {
     "projected skewness": "skewness along random directions of the same, in units of √(6/M)",
     "projected kurtosis": "excess kurtosis along random directions of the same, in units of √(24/M)",
 }
+
+# Of an output's variance, what other outputs have to leave open for it to be looked at together with them: below this
+# the differences are those of rounding. Where many inputs repeat, so many times as many are looked through.
+_OPEN, _MORE = 1e-10, 8
 
 
 def least_replicates(level: float) -> int:
@@ -207,8 +211,7 @@ class Comparator:
         laws = {"train": law.train, "test": law.test}
         self._mean = {split: to_numpy(one.mean) for split, one in laws.items()}
         self._variance = {split: to_numpy(one.variance) for split, one in laws.items()}
-        count = min(self.settings.joint_inputs, len(law.data.x_test))
-        self._chosen = np.unique(np.linspace(0, len(law.data.x_test) - 1, count).round().astype(int))
+        self._chosen, self._lower = self._taken_together()
         self._nulls: dict[tuple[int, bytes], dict[str, np.ndarray]] = {}
 
     def compare(self, outputs: Outputs, progress: Track = silent) -> Comparison:
@@ -291,12 +294,31 @@ class Comparator:
     def _joint(self, together: np.ndarray) -> np.ndarray:
         return divergence_joint(together, self._mean["test"][:, self._chosen], self._lower)
 
-    @cached_property
-    def _lower(self) -> np.ndarray:
-        """Cholesky factors of the law's covariance of the inputs that are taken together, at every time."""
-        test = self.law.test
-        parts = [to_numpy(test.covariance(float(time)))[np.ix_(self._chosen, self._chosen)] for time in self.law.times]
-        return np.stack([cholesky(part, "the covariance of the inputs taken together") for part in parts])
+    def _taken_together(self) -> tuple[np.ndarray, np.ndarray]:
+        """Test inputs that are taken together, and Cholesky factors of the law's covariance of them at every time.
+
+        Spread evenly over the rows that differ; where the others determine an output, as at inputs that nearly repeat,
+        the next one takes its place.
+        """
+        count, test = self.settings.joint_inputs, self.law.test
+        _, first = np.unique(self.law.data.x_test.reshape(len(self.law.data.x_test), -1), axis=0, return_index=True)
+        rows = np.sort(first)
+        order = np.concatenate([_spread(len(rows), count), _spread(len(rows), _MORE * count)])
+        rows = rows[list(dict.fromkeys(order.tolist()))]
+        parts = [to_numpy(test.covariance(float(time)))[np.ix_(rows, rows)] for time in self.law.times]
+        variance = max(float(np.mean(np.diagonal(part))) for part in parts)
+        least = max(_OPEN, (10 * self.settings.rounding) ** 2 / variance) if variance > 0 else _OPEN
+        kept, lower = inputs_together(np.stack(parts), count, least)
+        if not kept:
+            for part in parts:
+                cholesky(part[:1, :1], "the covariance of the inputs taken together")
+        # In the order of the rows, for whoever reads the indices.
+        order = np.argsort(rows[kept])
+        chosen = rows[kept][order]
+        if not np.array_equal(order, np.arange(len(order))):
+            places = np.array(kept)[order]
+            lower = np.stack([cholesky(part[np.ix_(places, places)], "the covariance") for part in parts])
+        return chosen, lower
 
     def _null(self, members: int, resolved: Mapping[str, np.ndarray], progress: Track) -> dict[str, np.ndarray]:
         """The largest values (R, T) of every family in ensembles of this many members from the law."""
@@ -324,9 +346,20 @@ class Comparator:
                 )
         if members > self.settings.null_members:
             notes.append(f"null law of {self.settings.null_members} members used for {members}")
+        wanted = min(self.settings.joint_inputs, len(self.law.data.x_test))
+        if len(self._chosen) < wanted:
+            notes.append(
+                f"{len(self._chosen)} test inputs taken together instead of {wanted}: the outputs at the others are "
+                "determined by these, as where inputs repeat"
+            )
         if not self._members.joint:
             notes.append("with gradient noise the null law takes times and splits as independent of each other")
         return tuple(notes)
+
+
+def _spread(length: int, count: int) -> np.ndarray:
+    """At most `count` places, spread evenly over so many."""
+    return np.unique(np.linspace(0, length - 1, min(count, length)).round().astype(int))
 
 
 def _largest(values: list[np.ndarray]) -> np.ndarray:

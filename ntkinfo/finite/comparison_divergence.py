@@ -94,3 +94,32 @@ def divergence_joint(
 def _columns(outputs: Float[np.ndarray, "m q c"]) -> Float[np.ndarray, "q k"]:
     """Every output of every member as a column over the inputs."""
     return np.moveaxis(outputs, 1, 0).reshape(outputs.shape[1], -1)
+
+
+def inputs_together(
+    covariance: Float[np.ndarray, "t q q"], count: int, least: float
+) -> tuple[list[int], Float[np.ndarray, "t k k"]]:
+    """The first of several inputs whose outputs do not determine each other, and the factors of their covariance.
+
+    Args:
+        covariance: (T, q, q), the law's at every time.
+        count: most inputs that are taken.
+        least: share of an output's variance that those taken before have to leave open, at every time.
+
+    Returns:
+        Places of at most `count` inputs, in the order given, and (T, k, k) Cholesky factors of their covariance.
+    """
+    kept: list[int] = []
+    lower = np.zeros((len(covariance), 0, 0))
+    for place in range(covariance.shape[1]):
+        own = covariance[:, place, place]
+        along = np.linalg.solve(lower, covariance[:, kept, place, None])[..., 0]
+        left = own - np.sum(along**2, axis=1)
+        if not np.all((left > least * own) & (left > 0)):
+            continue
+        row = np.concatenate([along, np.sqrt(left)[:, None]], axis=1)
+        lower = np.concatenate([np.pad(lower, ((0, 0), (0, 0), (0, 1))), row[:, None]], axis=1)
+        kept.append(place)
+        if len(kept) == count:
+            break
+    return kept, lower

@@ -239,3 +239,41 @@ def test_bad_input():
         Comparator(LAW, FEW).compare(LawMembers(LAW).draw(0, 10))
     with pytest.raises(ValueError, match="shape"):
         Comparator(LAW, FEW).compare({split: one[:2] for split, one in LawMembers(LAW).draw(0, 30).items()})
+
+
+def repeating(rows, near=0.0):
+    """A law whose test inputs are these of its five, those from the sixth on moved a little."""
+    base = small_law()
+    moved = base.data.x_test[rows] * (1 + near * np.maximum(np.arange(len(rows)) - 4, 0))[:, None]
+    data = ni.Dataset(base.data.x_train, base.data.y_train, moved, np.zeros((len(rows), 2)))
+    network = ni.FullyConnected(depth=1, activation="erf", w_std=1.3, b_std=0.2)
+    return ni.output_distribution(ni.kernel_blocks(network, data), data, base.procedure, base.times)
+
+
+@pytest.mark.parametrize(("rows", "near"), [([0, 0, 0, 1, 2, 3, 3, 4], 0.0), ([0, 1, 2, 3, 4, 0, 1, 2], 1e-9)])
+def test_inputs_that_repeat_are_taken_together_once(rows, near):
+    """Divergence of the chosen inputs against the law of these alone; the level of every family is kept."""
+    law = repeating(rows, near)
+    comparator = Comparator(law, replace(FEW, joint_inputs=4))
+    drawn = LawMembers(law).draw(5, 40)
+    result = comparator.compare(drawn)
+    chosen = list(result.joint_inputs)
+    assert len({rows[index] for index in chosen}) == len(chosen) == 4
+    alone = repeating([rows[index] for index in chosen])
+    covariance = [np.asarray(alone.test.covariance(float(time))) for time in alone.times]
+    expected = divergence_joint(
+        drawn["test"][:, :, chosen], np.asarray(alone.test.mean), np.linalg.cholesky(covariance)
+    )
+    np.testing.assert_allclose(
+        result.joint_divergence, expected - result.joint_chance.mean, rtol=0, atol=1e-6 if near else 1e-10
+    )
+    assert not any("taken together" in note for note in result.notes)
+    assert all(family.p_value > 0.01 for family in {**result.agreement, **result.shape}.values())
+
+
+def test_too_few_inputs_that_differ_are_said():
+    law = repeating([0, 0, 0, 1, 1])
+    result = Comparator(law, FEW).compare(LawMembers(law).draw(5, 40))
+    assert result.joint_inputs == (0, 3)
+    assert "2 test inputs taken together instead of 3" in " ".join(result.notes)
+    assert Comparator(LAW, FEW).compare(LawMembers(LAW).draw(5, 40)).joint_inputs == (0, 2, 4)  # none repeats
