@@ -40,7 +40,7 @@ PROCEDURES: Mapping[str, Callable[..., Procedure]] = {
 # The default run is small enough for a minute on two cores; every other data set has its own default sizes.
 Sizes = Mapping[str, Mapping[str, int]]
 DEFAULT_SIZES: Sizes = {"digits": {"n_train": 256, "n_test": 256}}
-_FILES = ("path", "image_file", "label_file", "test_image_file", "test_label_file")
+_FILES = ("path", "test_path", "image_file", "label_file", "test_image_file", "test_label_file")
 
 
 def networks(config: ModelConfig) -> dict[int | None, Network]:

@@ -21,6 +21,10 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _yes_or_no(value: Any) -> Any:
+    return ("yes" if value else "no") if isinstance(value, bool) else value
+
+
 class DataSection(Section):
     """Which inputs and targets; what is left out takes the data set's own default (`ntkinfo data` lists them)."""
 
@@ -43,11 +47,19 @@ class DataSection(Section):
     test_image_file: str | None = setting(None, "idx: file of the test images", path=True)
     test_label_file: str | None = setting(None, "idx: file of the test labels", path=True)
     path: str | None = setting(None, "npz, csv, parquet, mat: the file", path=True)
+    test_path: str | None = setting(None, "csv: a file of its own for the test part", path=True)
     target: Annotated[list[str], BeforeValidator(_as_list)] | None = setting(
-        None, "csv, parquet: column(s) of the answers"
+        None, "csv, parquet: column(s) of the answers; by number in a CSV without names"
     )
     features: list[str] | None = setting(None, "csv, parquet: columns of the inputs")
-    delimiter: str | None = setting(None, "csv: character between cells", min_length=1, max_length=1)
+    delimiter: str | None = setting(
+        None, "csv: between cells: a character, tab or blanks (default: guessed)", min_length=1
+    )
+    header: Annotated[str, BeforeValidator(_yes_or_no)] | None = setting(
+        None, "csv: whether the first line names the columns: yes, no or auto"
+    )
+    decimal: str | None = setting(None, "csv: decimal mark: . or , or auto")
+    text_features: str | None = setting(None, "csv: columns of text among the inputs: refuse or one-hot")
     inputs: str | None = setting(None, "mat: variable of the inputs")
     answers: str | None = setting(None, "mat: variable of the answers")
     correlations: list[float] | None = setting(None, "gaussian: canonical correlations")

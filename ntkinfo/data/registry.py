@@ -10,6 +10,7 @@ from typing import Any
 from ntkinfo.core import checks
 from ntkinfo.core.records import Dataset
 from ntkinfo.data import bundled, files, icosahedral_rule, synthetic, text_files
+from ntkinfo.data.csv_table import CsvReading
 from ntkinfo.data.preparation import Preparation
 from ntkinfo.data.sources import FILE_DEFAULTS
 
@@ -77,7 +78,7 @@ ENTRIES: Mapping[str, Entry] = {
     "twelve_bit": Entry(icosahedral_rule.twelve_bit, icosahedral_rule.TWELVE_BIT_DEFAULTS),
     "idx": Entry(files.idx, files.IDX_DEFAULTS),
     "npz": Entry(files.npz, FILE_DEFAULTS),
-    "csv": Entry(text_files.csv, FILE_DEFAULTS),
+    "csv": Entry(text_files.csv, FILE_DEFAULTS, CsvReading()),
     "parquet": Entry(files.parquet, FILE_DEFAULTS),
     "mat": Entry(files.mat, FILE_DEFAULTS),
 }
@@ -103,9 +104,13 @@ MEANINGS: Mapping[str, str] = {
     "test_image_file": "IDX file of the test images",
     "test_label_file": "IDX file of the test labels",
     "path": "the file",
-    "target": "column with the answers; for regression also several",
+    "test_path": "a file of its own for the test part",
+    "target": "column with the answers, by name or (without header) number; several for regression or one-hot",
     "features": "columns with the inputs; empty takes all that are not targets",
-    "delimiter": "character between cells",
+    "delimiter": "character between cells, tab or blanks; left out: guessed",
+    "header": "whether the first line names the columns: yes, no, or auto",
+    "decimal": "decimal mark: . or , or auto",
+    "text_features": "columns of text among the inputs: refuse, or make them one-hot",
     "inputs": "variable with the inputs",
     "answers": "variable with the answers",
 }
