@@ -40,7 +40,6 @@ PROCEDURES: Mapping[str, Callable[..., Procedure]] = {
 # The default run is small enough for a minute on two cores; every other data set has its own default sizes.
 Sizes = Mapping[str, Mapping[str, int]]
 DEFAULT_SIZES: Sizes = {"digits": {"n_train": 256, "n_test": 256}}
-_FILES = ("path", "test_path", "image_file", "label_file", "test_image_file", "test_label_file")
 
 
 def networks(config: ModelConfig) -> dict[int | None, Network]:
@@ -145,7 +144,7 @@ def resolved_model(config: ModelConfig, data: Dataset) -> dict[str, Any]:
     name = _spelling(config.data.name, registry.ENTRIES)
     defaults = {o.name: o.default for o in registry.ENTRIES[name].options.values()}
     options = {**defaults, **_data_options(config, name), "n_train": len(data.x_train), "n_test": len(data.x_test)}
-    options |= {key: str(Path(options[key]).absolute()) for key in _FILES if options.get(key) is not None}
+    options |= {key: str(Path(options[key]).absolute()) for key in registry.PATHS if options.get(key) is not None}
     built = networks(config)
     first = next(iter(built.values()))
     network = {key: getattr(first, key) for key in _parameters(type(first))}
@@ -199,10 +198,10 @@ def _data_findings(config: ModelConfig) -> Iterator[Finding]:
     for option in known.values():
         if option.required and option.name not in given:
             yield "data", "name", f"the data {name!r} needs {option.name} ({option.meaning}){_how('data', option.name)}"
-    for key in _FILES:
+    for key in registry.PATHS:
         if given.get(key) is not None and key in known:
             try:
-                existing_file(given[key])
+                existing_file(given[key], registry.ENTRIES[name].folders)
             except (OSError, ValueError) as error:
                 yield "data", key, f"{key}: {error}"
 

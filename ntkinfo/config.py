@@ -21,10 +21,6 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-def _yes_or_no(value: Any) -> Any:
-    return ("yes" if value else "no") if isinstance(value, bool) else value
-
-
 class DataSection(Section):
     """Which inputs and targets; what is left out takes the data set's own default (`ntkinfo data` lists them)."""
 
@@ -46,22 +42,25 @@ class DataSection(Section):
     label_file: str | None = setting(None, "idx: file of their labels", path=True)
     test_image_file: str | None = setting(None, "idx: file of the test images", path=True)
     test_label_file: str | None = setting(None, "idx: file of the test labels", path=True)
-    path: str | None = setting(None, "npz, csv, parquet, mat: the file", path=True)
-    test_path: str | None = setting(None, "csv: a file of its own for the test part", path=True)
+    path: str | None = setting(None, "npz, csv, parquet, mat: the file; npz: or a folder of NPY files", path=True)
+    test_path: str | None = setting(None, "npz, mat: file of the test part, where it is one of its own", path=True)
+    x_field: str | None = setting(None, "npz: field of the inputs (default: one whose name is usual)")
+    y_field: str | None = setting(None, "npz: field of the answers")
+    x_test_field: str | None = setting(None, "npz: field of the test inputs")
+    y_test_field: str | None = setting(None, "npz: field of the test answers")
+    x_file: str | None = setting(None, "npy: file of the inputs", path=True)
+    y_file: str | None = setting(None, "npy: file of their answers", path=True)
+    x_test_file: str | None = setting(None, "npy: file of the test inputs", path=True)
+    y_test_file: str | None = setting(None, "npy: file of the test answers", path=True)
     target: Annotated[list[str], BeforeValidator(_as_list)] | None = setting(
-        None, "csv, parquet: column(s) of the answers; by number in a CSV without names"
+        None, "csv, parquet: column(s) of the answers"
     )
     features: list[str] | None = setting(None, "csv, parquet: columns of the inputs")
-    delimiter: str | None = setting(
-        None, "csv: between cells: a character, tab or blanks (default: guessed)", min_length=1
-    )
-    header: Annotated[str, BeforeValidator(_yes_or_no)] | None = setting(
-        None, "csv: whether the first line names the columns: yes, no or auto"
-    )
-    decimal: str | None = setting(None, "csv: decimal mark: . or , or auto")
-    text_features: str | None = setting(None, "csv: columns of text among the inputs: refuse or one-hot")
-    inputs: str | None = setting(None, "mat: variable of the inputs")
+    delimiter: str | None = setting(None, "csv: character between cells", min_length=1, max_length=1)
+    inputs: str | None = setting(None, "mat: variable of the inputs (default: one whose name is usual)")
     answers: str | None = setting(None, "mat: variable of the answers")
+    test_inputs: str | None = setting(None, "mat: variable of the test inputs")
+    test_answers: str | None = setting(None, "mat: variable of the test answers")
     correlations: list[float] | None = setting(None, "gaussian: canonical correlations")
     dims: list[int] | None = setting(None, "gaussian: dimensions of X and of Y")
 

@@ -1,8 +1,10 @@
 """Data sets: bundled, synthetic, from files."""
 
+from ntkinfo.data.array_files import mat, npy, npz
 from ntkinfo.data.bundled import breast_cancer, diabetes, digits, wine
-from ntkinfo.data.files import idx, mat, npz, parquet
 from ntkinfo.data.icosahedral_rule import TwelveBitRule, twelve_bit, twelve_bit_rule
+from ntkinfo.data.image_files import idx
+from ntkinfo.data.parquet_files import parquet
 from ntkinfo.data.preparation import Preparation
 from ntkinfo.data.registry import describe, load
 from ntkinfo.data.synthetic import GaussianPair, gaussian_pair, teacher_gp
@@ -21,6 +23,7 @@ __all__ = [
     "idx",
     "load",
     "mat",
+    "npy",
     "npz",
     "parquet",
     "teacher_gp",

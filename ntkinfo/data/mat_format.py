@@ -1,61 +1,73 @@
-"""Dense real matrices from MATLAB files of version 5 (the options '-v6' and '-v7').
+"""Dense real matrices and text from MATLAB files of version 5 (the options '-v6' and '-v7').
 
 A reader of its own, because `scipy.io.loadmat` can end the process on a damaged file. After 128 bytes of header the
 file is a row of elements, each a tag (type, bytes) and data padded to 8 bytes. A variable is a matrix element, plain or
-inside a zlib element, and holds in turn: flags, dimensions, name, values (column by column).
+inside a zlib element, and holds in turn: flags, dimensions, name, values (column by column). Strings, tables and other
+objects (class 17) have no dimensions. Writers other than MATLAB store names as UTF-8 and dimensions without a sign.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from ntkinfo.core import checks
 from ntkinfo.data.input_files import FilePath, existing_file, fits_in_memory
 
 _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15
 _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
-_OTHER_CLASSES = {1: "a cell array", 2: "a structure", 3: "an object", 4: "text", 5: "a sparse matrix"}
+_OTHER_CLASSES = {
+    1: "a cell array",
+    2: "a structure",
+    3: "an object",
+    5: "a sparse matrix; save full(...) of it",
+    16: "a function",
+    17: "a string, table, categorical or other object; save double(...) of it, or cellstr(...) for text",
+}
+_CELL, _TEXT, _OPAQUE = 1, 4, 17
+_NAMES = {1: "latin-1", 2: "latin-1", 16: "utf-8"}
+_LETTERS = {1: "latin-1", 2: "latin-1", 3: "utf-16", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
+_UNITS = {1: "u1", 2: "u1", 3: "u2", 4: "u2", 17: "u2", 18: "u4"}
 _COMPLEX = 0x08
 _LARGEST_RATIO = 1032  # deflate cannot compress by more
+_FIRST_BYTES = 4096  # hold flags, dimensions and name of any variable
 
 
-def read_mat(path: FilePath, fields: Sequence[str]) -> dict[str, np.ndarray]:
-    """Read named matrices.
+def read_mat(path: FilePath, choose: Callable[[Path, Sequence[str]], Sequence[str]]) -> dict[str, np.ndarray]:
+    """Read the variables that are asked for; others are left alone, whatever they hold.
 
     Args:
         path: the file.
-        fields: names of the variables.
+        choose: from the path and the names of the variables that are there to those to read.
 
     Returns:
-        The matrices by name, as MATLAB holds them (at least two dimensions).
+        The matrices by name, as MATLAB holds them (at least two dimensions); character arrays and cell arrays of text
+        as one text a row or cell.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: not such a file, damaged or cut short, missing variables, variables that are empty or not dense
-            real numbers, more data than free memory.
+        ValueError: not such a file, damaged or cut short, missing variables, variables that are empty or neither dense
+            real numbers nor text, more data than free memory.
     """
     place = existing_file(path)
     fits_in_memory(place, place.stat().st_size)
     content = place.read_bytes()
     order = _byte_order(content, place)
-    found, seen = {}, []
-    for matrix in _matrices(content[_HEADER:], order, place):
-        name, array = _matrix(matrix, order, place, fields)
-        seen.append(name)
-        if array is not None:
-            found[name] = array
-    for field in fields:
-        if field not in found:
-            raise ValueError(
-                f"{place} has no variable {field!r}{checks.suggestion(field, seen)}; it has {', '.join(seen) or 'none'}"
-            )
+    variables = {}
+    for kind, data in _elements(memoryview(content)[_HEADER:], order, place):
+        name = _name(_start(kind, data, order, place), order, place)
+        if name:  # one without a name holds what MATLAB keeps beside strings and tables
+            variables[name] = kind, data
+    wanted = choose(place, list(variables))
+    found = {}
+    for name in wanted:
+        kind, data = variables[name]
+        found[name] = _matrix(_whole(kind, data, order, place), order, place, name)
     return found
 
 
@@ -72,7 +84,7 @@ def _byte_order(content: bytes, place: Path) -> str:
     return order
 
 
-def _elements(content: bytes, order: str, place: Path) -> Iterator[tuple[int, bytes]]:
+def _elements(content: memoryview, order: str, place: Path) -> Iterator[tuple[int, memoryview]]:
     """Type and data of each element in a row of them."""
     start = 0
     while start < len(content):
@@ -93,16 +105,32 @@ def _elements(content: bytes, order: str, place: Path) -> Iterator[tuple[int, by
         start = following
 
 
-def _matrices(content: bytes, order: str, place: Path) -> Iterator[bytes]:
-    for kind, data in _elements(content, order, place):
-        if kind == _COMPRESSED:
-            kind, data = next(_elements(_unpacked(data, order, place), order, place))
-        if kind != _MATRIX:
-            raise _damaged(place, f"an element has the type {kind}, where variables have {_MATRIX}")
-        yield data
+def _start(kind: int, data: memoryview, order: str, place: Path) -> memoryview:
+    """The first bytes of a variable, in which its name stands."""
+    if kind != _COMPRESSED:
+        return _checked(kind, data, place)
+    try:
+        first = memoryview(zlib.decompressobj().decompress(data, _FIRST_BYTES))
+    except zlib.error as error:
+        raise _damaged(place, str(error)) from error
+    if len(first) < 8:
+        raise _damaged(place, "a compressed variable ends within its tag")
+    return _checked(int(np.frombuffer(first, f"{order}u4", 1)[0]), first[8:], place)
 
 
-def _unpacked(data: bytes, order: str, place: Path) -> bytes:
+def _whole(kind: int, data: memoryview, order: str, place: Path) -> memoryview:
+    if kind == _COMPRESSED:
+        kind, data = next(_elements(_unpacked(data, order, place), order, place))
+    return _checked(kind, data, place)
+
+
+def _checked(kind: int, data: memoryview, place: Path) -> memoryview:
+    if kind != _MATRIX:
+        raise _damaged(place, f"an element has the type {kind}, where variables have {_MATRIX}")
+    return data
+
+
+def _unpacked(data: memoryview, order: str, place: Path) -> memoryview:
     """The one element inside a zlib stream; no more is unpacked than its tag declares."""
     try:
         stream = zlib.decompressobj()
@@ -119,44 +147,110 @@ def _unpacked(data: bytes, order: str, place: Path) -> bytes:
         raise _damaged(place, str(error)) from error
     if len(body) < size or rest or not stream.eof:
         raise _damaged(place, f"a compressed variable does not hold the {size} bytes that it declares")
-    return tag + body
+    return memoryview(tag + body)
 
 
-def _matrix(data: bytes, order: str, place: Path, wanted: Sequence[str]) -> tuple[str, np.ndarray | None]:
-    """Name and, if it is wanted, value of one variable."""
+def _name(data: memoryview, order: str, place: Path) -> str:
     parts = _elements(data, order, place)
-    flags, dimensions, label = (next(parts, (0, b"")) for _ in range(3))
-    if flags[0] != 6 or len(flags[1]) != 8 or dimensions[0] != 5 or label[0] != 1:
+    flags = _flags(next(parts, (0, memoryview(b""))), order, place)
+    if flags & 0xFF != _OPAQUE:
+        _shape(next(parts, (0, memoryview(b""))), order, place)
+    kind, name = next(parts, (0, memoryview(b"")))
+    if kind not in _NAMES:
         raise _damaged(place, "a variable does not start with flags, dimensions and name")
-    name = label[1].decode("latin-1")
-    if name not in wanted:
-        return name, None
-    word = int(np.frombuffer(flags[1], f"{order}u4", 1)[0])
-    kind, shape = word & 0xFF, _integers(dimensions[1], order, place)
-    if kind not in _CLASSES or (word >> 8) & _COMPLEX:
+    return _decoded(bytes(name), _NAMES[kind], place)
+
+
+def _flags(part: tuple[int, memoryview], order: str, place: Path) -> int:
+    if part[0] != 6 or len(part[1]) != 8:
+        raise _damaged(place, "a variable does not start with flags, dimensions and name")
+    return int(np.frombuffer(part[1], f"{order}u4", 1)[0])
+
+
+def _shape(part: tuple[int, memoryview], order: str, place: Path) -> tuple[int, ...]:
+    if part[0] not in (5, 6) or len(part[1]) % 4:
+        raise _damaged(place, "the dimensions of a variable are damaged")
+    return tuple(int(k) for k in np.frombuffer(part[1], f"{order}i4"))
+
+
+def _matrix(data: memoryview, order: str, place: Path, name: str) -> np.ndarray:
+    """The value of one variable, or of a cell of it."""
+    parts = _elements(data, order, place)
+    word = _flags(next(parts, (0, memoryview(b""))), order, place)
+    kind, called = word & 0xFF, f"{place}: the variable {name}"
+    if kind not in (*_CLASSES, _CELL, _TEXT) or (word >> 8) & _COMPLEX:
         held = "complex numbers" if kind in _CLASSES else _OTHER_CLASSES.get(kind, f"the unknown class {kind}")
-        raise ValueError(f"{place}: the variable {name} holds {held}; it must be a dense matrix of real numbers")
+        raise ValueError(f"{called} holds {held}; it must be a dense matrix of real numbers, or text for classes")
+    shape = _shape(next(parts, (0, memoryview(b""))), order, place)
+    next(parts, None)
     if len(shape) < 2 or min(shape) < 1:
-        raise ValueError(f"{place}: the variable {name} is empty (shape {shape})")
-    return name, _values(next(parts, (0, b"")), shape, order, f"{place}: the variable {name}").astype(_CLASSES[kind])
+        raise ValueError(f"{called} is empty (shape {shape})")
+    if kind == _CELL:
+        return _texts_of_cells(list(parts), shape, order, place, name)
+    values = next(parts, (0, memoryview(b"")))
+    if kind == _TEXT:
+        return _texts(values, shape, order, place, name)
+    return _values(values, shape, order, called).astype(_CLASSES[kind])
 
 
-def _values(part: tuple[int, bytes], shape: tuple[int, ...], order: str, called: str) -> np.ndarray:
-    if part[0] not in _STORED:
+def _texts_of_cells(
+    cells: Sequence[tuple[int, memoryview]], shape: tuple[int, ...], order: str, place: Path, name: str
+) -> np.ndarray:
+    if len(cells) != math.prod(shape):
+        raise _damaged(place, f"the cell array {name} declares shape {shape} and holds {len(cells)} cells")
+    texts = []
+    for kind, data in cells:
+        flags = _flags(next(_elements(_checked(kind, data, place), order, place), (0, memoryview(b""))), order, place)
+        if flags & 0xFF != _TEXT:
+            raise ValueError(f"{place}: the variable {name} is a cell array of other things than text; save a matrix")
+        text = _matrix(data, order, place, name)
+        if len(text) != 1:
+            raise ValueError(f"{place}: a cell of the variable {name} holds several rows of text; each needs one")
+        texts.append(text[0])
+    return np.array(texts)
+
+
+def _texts(part: tuple[int, memoryview], shape: tuple[int, ...], order: str, place: Path, name: str) -> np.ndarray:
+    """A character array's rows, without the blanks that make them as long."""
+    kind, data = part
+    if kind not in _LETTERS or len(shape) != 2:
+        raise ValueError(f"{place}: the variable {name} has text of the type {kind} and shape {shape}; save a cellstr")
+    if kind in _UNITS:
+        rows = _values(part, shape, order, f"{place}: the variable {name}", _UNITS[kind])
+        width = np.dtype(_UNITS[kind]).itemsize
+        texts = [_decoded(row.astype(f"<u{width}").tobytes(), _fixed(_LETTERS[kind]), place) for row in rows]
+    else:
+        letters = _decoded(bytes(data), _LETTERS[kind], place)
+        if len(letters) != math.prod(shape):
+            raise _damaged(place, f"the text {name} declares shape {shape} and holds {len(letters)} characters")
+        texts = ["".join(row) for row in np.array(list(letters)).reshape(shape, order="F")]
+    return np.array([text.rstrip() for text in texts])
+
+
+def _fixed(letters: str) -> str:
+    return letters if letters == "latin-1" else f"{letters}-le"
+
+
+def _decoded(data: bytes, letters: str, place: Path) -> str:
+    try:
+        return data.decode(letters)
+    except UnicodeDecodeError as error:
+        raise _damaged(place, str(error)) from error
+
+
+def _values(
+    part: tuple[int, memoryview], shape: tuple[int, ...], order: str, called: str, stored: str = ""
+) -> np.ndarray:
+    stored = stored or _STORED.get(part[0], "")
+    if not stored:
         raise ValueError(f"{called} has values of the unknown type {part[0]}; the file is damaged")
-    dtype = np.dtype(order + _STORED[part[0]])
+    dtype = np.dtype(order + stored)
     if math.prod(shape) * dtype.itemsize != len(part[1]):
         raise ValueError(
             f"{called} declares shape {shape} of {dtype.name}, {math.prod(shape) * dtype.itemsize} bytes, "
             f"and holds {len(part[1])}; the file is damaged"
         )
     return np.frombuffer(part[1], dtype).reshape(shape, order="F")
-
-
-def _integers(data: bytes, order: str, place: Path) -> tuple[int, ...]:
-    if len(data) % 4:
-        raise _damaged(place, "the dimensions of a variable are cut")
-    return tuple(int(k) for k in np.frombuffer(data, f"{order}i4"))
 
 
 def _damaged(place: Path, why: str) -> ValueError:

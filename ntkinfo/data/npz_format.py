@@ -1,51 +1,73 @@
-"""Named arrays from NPZ files; nothing pickled is ever read."""
+"""Named arrays from NPZ files and folders of NPY files; nothing pickled is ever read."""
 
 from __future__ import annotations
 
 import math
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from io import BufferedIOBase
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from ntkinfo.data.input_files import FilePath, existing_file, fits_in_memory
 
-SPLIT_FIELDS = ("x_train", "y_train", "x_test", "y_test")
-POOL_FIELDS = ("x", "y")
-# Names that others write for the same fields.
-_OTHER_SPLITS = (
-    ("X_train", "y_train", "X_test", "y_test"),
-    ("train_images", "train_labels", "test_images", "test_labels"),
-)
-_OTHER_POOLS = (("X", "y"), ("images", "labels"), ("data", "target"))
+# Deflate, which numpy uses, cannot compress by more.
+_LARGEST_RATIO = 1032
+_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 
 
-def read_npz(path: FilePath) -> dict[str, np.ndarray]:
-    """Read x_train, y_train, x_test, y_test, or x and y, from an NPZ file; other fields are left alone.
-
-    Without them train_images, train_labels, test_images, test_labels (as MedMNIST names them), images and labels, data
-    and target, and a capital X are taken for them, where all of a set are there.
+def read_npz(path: FilePath, choose: Callable[[Path, Sequence[str]], Sequence[str]]) -> dict[str, np.ndarray]:
+    """Read the fields that are asked for; others are left alone.
 
     Args:
-        path: the file, as `numpy.savez` or `numpy.savez_compressed` writes it.
+        path: the file, as `numpy.savez` or `numpy.savez_compressed` writes it, or a folder of NPY files.
+        choose: from the path and the names of the fields that are there to those to read.
 
     Returns:
         The arrays by field name.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: not an NPZ file, missing fields, an object array, damaged or cut data, or more than free memory.
+        ValueError: not an NPZ file, an object array, damaged or cut data, or more than free memory.
     """
-    place = existing_file(path)
+    place = Path(path)
+    if place.is_dir():
+        files = {file.stem: file for file in sorted(place.glob("*.npy"))}
+        if not files:
+            raise ValueError(f"{place} is a folder without NPY files; name an NPZ file, or a folder of NPY files")
+        return {field: read_npy(files[field]) for field in choose(place, list(files))}
+    place = existing_file(place)
     if not zipfile.is_zipfile(place):
         raise ValueError(f"{place} is not an NPZ file (a zip archive), or is cut short; write it with numpy.savez")
     with _archive(place) as archive:
-        present = _canonical({name.removesuffix(".npy"): name for name in archive.namelist()})
-        wanted = _wanted_fields(place, list(present))
-        fits_in_memory(place, sum(archive.getinfo(present[field]).file_size for field in wanted))
-        return {field: _read_member(archive, present[field], place, field) for field in wanted}
+        members = {name.removesuffix(".npy"): name for name in archive.namelist()}
+        if any(name.endswith("data.pkl") for name in members):
+            raise ValueError(
+                f"{place} is a PyTorch file, which is pickled and never read because reading it can run any code; "
+                "save its tensors with numpy.savez"
+            )
+        wanted = choose(place, list(members))
+        fits_in_memory(place, sum(archive.getinfo(members[field]).file_size for field in wanted))
+        return {field: _read_member(archive, members[field], place, field) for field in wanted}
+
+
+def read_npy(path: FilePath) -> np.ndarray:
+    """Read one array from a file that `numpy.save` wrote.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: not such a file, an object array, damaged or cut data, or more than free memory.
+    """
+    place = existing_file(path)
+    size = place.stat().st_size
+    fits_in_memory(place, size)
+    with place.open("rb") as stream:
+        _check_header(stream, size, f"{place}")
+        stream.seek(0)
+        return np.lib.format.read_array(stream, allow_pickle=False)
 
 
 def _archive(place: Path) -> zipfile.ZipFile:
@@ -55,55 +77,38 @@ def _archive(place: Path) -> zipfile.ZipFile:
         raise ValueError(f"{place} is a damaged NPZ file ({error}); write it again") from error
 
 
-def _canonical(present: dict[str, str]) -> dict[str, str]:
-    """Members by field, those of another known set of names under the names of this package."""
-    if any(field in present for field in (*SPLIT_FIELDS[:1], *SPLIT_FIELDS[2:3], *POOL_FIELDS[:1])):
-        return present
-    for names, others in ((SPLIT_FIELDS, _OTHER_SPLITS), (POOL_FIELDS, _OTHER_POOLS)):
-        for other in others:
-            if all(field in present for field in other):
-                return present | {name: present[field] for name, field in zip(names, other, strict=True)}
-    return present
-
-
-def _wanted_fields(place: Path, present: Sequence[str]) -> tuple[str, ...]:
-    wanted = SPLIT_FIELDS if any(field in present for field in SPLIT_FIELDS) else POOL_FIELDS
-    missing = [field for field in wanted if field not in present]
-    if missing:
-        raise ValueError(
-            f"{place} lacks the field(s) {', '.join(missing)}; it has {', '.join(present) or 'none'}, and needs "
-            f"{', '.join(SPLIT_FIELDS)} or {', '.join(POOL_FIELDS)}"
-        )
-    return wanted
-
-
 def _read_member(archive: zipfile.ZipFile, member: str, place: Path, field: str) -> np.ndarray:
+    called, entry = f"{place}: the field {field}", archive.getinfo(member)
+    if entry.compress_type == zipfile.ZIP_DEFLATED and entry.file_size > _LARGEST_RATIO * max(entry.compress_size, 1):
+        raise ValueError(
+            f"{called} declares {entry.file_size} bytes packed in {entry.compress_size}, more than can be packed; the "
+            "file is damaged"
+        )
     try:
         with archive.open(member) as stream:
-            _check_header(stream, archive.getinfo(member).file_size, place, field)
+            _check_header(stream, entry.file_size, called)
         with archive.open(member) as stream:
-            array = np.lib.format.read_array(stream, allow_pickle=False)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        raise ValueError(f"{place}: the field {field} is damaged ({error}); write the file again") from error
-    return array
+            return np.lib.format.read_array(stream, allow_pickle=False)
+    except _BROKEN as error:
+        raise ValueError(f"{called} is damaged ({error}); write the file again") from error
 
 
-def _check_header(stream, size: int, place: Path, field: str) -> None:
+def _check_header(stream: IO[bytes] | BufferedIOBase, size: int, called: str) -> None:
     try:
         version = np.lib.format.read_magic(stream)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, _, dtype = read(stream)
     except ValueError as error:
-        raise ValueError(f"{place}: the field {field} is not a numpy array ({error})") from error
+        raise ValueError(f"{called} is not a numpy array ({error})") from error
     if dtype.hasobject:
         raise ValueError(
-            f"{place}: the field {field} is a pickled object array, which is never read because reading it can run "
+            f"{called} is a pickled object array, which is never read because reading it can run "
             "any code; save it as plain numbers or text"
         )
-    if dtype.kind not in "iufbU":
-        raise ValueError(f"{place}: the field {field} holds {dtype}; it must hold real numbers or text")
+    if dtype.kind not in "iufbUS":
+        raise ValueError(f"{called} holds {dtype}; it must hold real numbers or text")
     if math.prod(shape) * dtype.itemsize != size - stream.tell():
         raise ValueError(
-            f"{place}: the field {field} declares shape {shape} of {dtype}, "
+            f"{called} declares shape {shape} of {dtype}, "
             f"{math.prod(shape) * dtype.itemsize} bytes, and holds {size - stream.tell()}"
         )

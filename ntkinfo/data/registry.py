@@ -9,12 +9,24 @@ from typing import Any
 
 from ntkinfo.core import checks
 from ntkinfo.core.records import Dataset
-from ntkinfo.data import bundled, files, icosahedral_rule, synthetic, text_files
-from ntkinfo.data.csv_table import CsvReading
+from ntkinfo.data import array_files, bundled, icosahedral_rule, image_files, parquet_files, synthetic, text_files
 from ntkinfo.data.preparation import Preparation
 from ntkinfo.data.sources import FILE_DEFAULTS
 
 REQUIRED = inspect.Parameter.empty
+# Options that name files.
+PATHS = (
+    "path",
+    "test_path",
+    "image_file",
+    "label_file",
+    "test_image_file",
+    "test_label_file",
+    "x_file",
+    "y_file",
+    "x_test_file",
+    "y_test_file",
+)
 
 
 @dataclass(frozen=True)
@@ -45,11 +57,13 @@ class Entry:
         loader: its function.
         preparation: the preparation it starts from; None: it takes none.
         reading: a record whose fields are further options of the loader, with their defaults.
+        folders: whether its path may be a folder.
     """
 
     loader: Callable[..., Dataset]
     preparation: Preparation | None
     reading: Any = None
+    folders: bool = False
 
     @property
     def meaning(self) -> str:
@@ -76,11 +90,12 @@ ENTRIES: Mapping[str, Entry] = {
     "wine": Entry(bundled.wine, bundled.DEFAULTS["wine"]),
     "gaussian": Entry(synthetic.gaussian_pair, None),
     "twelve_bit": Entry(icosahedral_rule.twelve_bit, icosahedral_rule.TWELVE_BIT_DEFAULTS),
-    "idx": Entry(files.idx, files.IDX_DEFAULTS),
-    "npz": Entry(files.npz, FILE_DEFAULTS),
-    "csv": Entry(text_files.csv, FILE_DEFAULTS, CsvReading()),
-    "parquet": Entry(files.parquet, FILE_DEFAULTS),
-    "mat": Entry(files.mat, FILE_DEFAULTS),
+    "idx": Entry(image_files.idx, image_files.IDX_DEFAULTS),
+    "npz": Entry(array_files.npz, FILE_DEFAULTS, array_files.NpzReading(), folders=True),
+    "npy": Entry(array_files.npy, FILE_DEFAULTS),
+    "csv": Entry(text_files.csv, FILE_DEFAULTS),
+    "parquet": Entry(parquet_files.parquet, FILE_DEFAULTS),
+    "mat": Entry(array_files.mat, FILE_DEFAULTS, array_files.MatReading()),
 }
 
 MEANINGS: Mapping[str, str] = {
@@ -104,15 +119,22 @@ MEANINGS: Mapping[str, str] = {
     "test_image_file": "IDX file of the test images",
     "test_label_file": "IDX file of the test labels",
     "path": "the file",
-    "test_path": "a file of its own for the test part",
-    "target": "column with the answers, by name or (without header) number; several for regression or one-hot",
+    "target": "column with the answers; for regression also several",
     "features": "columns with the inputs; empty takes all that are not targets",
-    "delimiter": "character between cells, tab or blanks; left out: guessed",
-    "header": "whether the first line names the columns: yes, no, or auto",
-    "decimal": "decimal mark: . or , or auto",
-    "text_features": "columns of text among the inputs: refuse, or make them one-hot",
-    "inputs": "variable with the inputs",
+    "delimiter": "character between cells",
+    "test_path": "file of the test part, where it is one of its own",
+    "x_field": "field with the inputs; left out: one whose name is usual",
+    "y_field": "field with the answers",
+    "x_test_field": "field with the inputs of the test part",
+    "y_test_field": "field with the answers of the test part",
+    "x_file": "NPY file of the inputs (of the training part, if test files are given)",
+    "y_file": "NPY file of their answers",
+    "x_test_file": "NPY file of the test inputs",
+    "y_test_file": "NPY file of the test answers",
+    "inputs": "variable with the inputs; left out: one whose name is usual",
     "answers": "variable with the answers",
+    "test_inputs": "variable with the inputs of the test part",
+    "test_answers": "variable with the answers of the test part",
 }
 
 

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from ntkinfo.data import files, twelve_bit, twelve_bit_rule
+from ntkinfo.data import array_files, twelve_bit, twelve_bit_rule
 from ntkinfo.data.icosahedral_rule import COEFFICIENTS, THRESHOLD, vertices
 
 
@@ -102,7 +102,7 @@ def test_equal_to_the_published_file_bit_for_bit(rule, shared_file):
 
 def test_the_published_file_gives_the_same_dataset(shared_file):
     generated = twelve_bit(400, 200, seed=3)
-    read = files.mat(shared_file("var_u.mat"), 400, 200, 3, targets="pair", standardise=False)
+    read = array_files.mat(shared_file("var_u.mat"), 400, 200, 3, targets="pair", standardise=False)
     assert np.array_equal(generated.x_train, 2 * read.x_train - 1)
     assert np.array_equal(generated.y_test, read.y_test)
 

@@ -9,7 +9,8 @@ import pytest
 from ntkinfo import data
 from ntkinfo.data.registry import ENTRIES, MEANINGS, describe, load
 
-NAMES = ["digits", "breast_cancer", "diabetes", "wine", "gaussian", "twelve_bit", "idx", "npz", "csv", "parquet", "mat"]
+BUNDLED = ["digits", "breast_cancer", "diabetes", "wine", "gaussian", "twelve_bit"]
+NAMES = [*BUNDLED, "idx", "npz", "npy", "csv", "parquet", "mat"]
 
 
 def test_names_and_options():
