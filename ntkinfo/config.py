@@ -21,6 +21,10 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
+def _yes_or_no(value: Any) -> Any:
+    return ("yes" if value else "no") if isinstance(value, bool) else value
+
+
 class DataSection(Section):
     """Which inputs and targets; what is left out takes the data set's own default (`ntkinfo data` lists them)."""
 
@@ -43,7 +47,7 @@ class DataSection(Section):
     test_image_file: str | None = setting(None, "idx: file of the test images", path=True)
     test_label_file: str | None = setting(None, "idx: file of the test labels", path=True)
     path: str | None = setting(None, "npz, csv, parquet, mat: the file; npz: or a folder of NPY files", path=True)
-    test_path: str | None = setting(None, "npz, mat: file of the test part, where it is one of its own", path=True)
+    test_path: str | None = setting(None, "csv, npz, mat: file of the test part, where it is one of its own", path=True)
     x_field: str | None = setting(None, "npz: field of the inputs (default: one whose name is usual)")
     y_field: str | None = setting(None, "npz: field of the answers")
     x_test_field: str | None = setting(None, "npz: field of the test inputs")
@@ -53,10 +57,17 @@ class DataSection(Section):
     x_test_file: str | None = setting(None, "npy: file of the test inputs", path=True)
     y_test_file: str | None = setting(None, "npy: file of the test answers", path=True)
     target: Annotated[list[str], BeforeValidator(_as_list)] | None = setting(
-        None, "csv, parquet: column(s) of the answers"
+        None, "csv, parquet: column(s) of the answers; by number in a CSV without names"
     )
     features: list[str] | None = setting(None, "csv, parquet: columns of the inputs")
-    delimiter: str | None = setting(None, "csv: character between cells", min_length=1, max_length=1)
+    delimiter: str | None = setting(
+        None, "csv: between cells: a character, tab or blanks (default: guessed)", min_length=1
+    )
+    header: Annotated[str, BeforeValidator(_yes_or_no)] | None = setting(
+        None, "csv: whether the first line names the columns: yes, no or auto"
+    )
+    decimal: str | None = setting(None, "csv: decimal mark: . or , or auto")
+    text_features: str | None = setting(None, "csv: columns of text among the inputs: refuse or one-hot")
     inputs: str | None = setting(None, "mat: variable of the inputs (default: one whose name is usual)")
     answers: str | None = setting(None, "mat: variable of the answers")
     test_inputs: str | None = setting(None, "mat: variable of the test inputs")

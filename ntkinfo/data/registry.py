@@ -10,6 +10,7 @@ from typing import Any
 from ntkinfo.core import checks
 from ntkinfo.core.records import Dataset
 from ntkinfo.data import array_files, bundled, icosahedral_rule, image_files, parquet_files, synthetic, text_files
+from ntkinfo.data.csv_table import CsvReading
 from ntkinfo.data.preparation import Preparation
 from ntkinfo.data.sources import FILE_DEFAULTS
 
@@ -93,7 +94,7 @@ ENTRIES: Mapping[str, Entry] = {
     "idx": Entry(image_files.idx, image_files.IDX_DEFAULTS),
     "npz": Entry(array_files.npz, FILE_DEFAULTS, array_files.NpzReading(), folders=True),
     "npy": Entry(array_files.npy, FILE_DEFAULTS),
-    "csv": Entry(text_files.csv, FILE_DEFAULTS),
+    "csv": Entry(text_files.csv, FILE_DEFAULTS, CsvReading()),
     "parquet": Entry(parquet_files.parquet, FILE_DEFAULTS),
     "mat": Entry(array_files.mat, FILE_DEFAULTS, array_files.MatReading()),
 }
@@ -119,10 +120,13 @@ MEANINGS: Mapping[str, str] = {
     "test_image_file": "IDX file of the test images",
     "test_label_file": "IDX file of the test labels",
     "path": "the file",
-    "target": "column with the answers; for regression also several",
+    "test_path": "a file of its own for the test part",
+    "target": "column with the answers, by name or (without header) number; several for regression or one-hot",
     "features": "columns with the inputs; empty takes all that are not targets",
-    "delimiter": "character between cells",
-    "test_path": "file of the test part, where it is one of its own",
+    "delimiter": "character between cells, tab or blanks; left out: guessed",
+    "header": "whether the first line names the columns: yes, no, or auto",
+    "decimal": "decimal mark: . or , or auto",
+    "text_features": "columns of text among the inputs: refuse, or make them one-hot",
     "x_field": "field with the inputs; left out: one whose name is usual",
     "y_field": "field with the answers",
     "x_test_field": "field with the inputs of the test part",

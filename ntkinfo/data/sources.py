@@ -17,9 +17,9 @@ FILE_DEFAULTS = Preparation()
 Origin = dict[str, str | int | float]
 
 
-def columns_of(target: str | Sequence[str]) -> list[str]:
-    """The target columns as a list, whether one or several are named."""
-    return [target] if isinstance(target, str) else list(target)
+def columns_of(target: str | int | Sequence[str | int]) -> list[str]:
+    """The target columns as a list of names, whether one or several are named or numbered."""
+    return [str(name) for name in ([target] if isinstance(target, str | int) else target)]
 
 
 def origin_of(kind: str, names: Sequence[str]) -> Origin:

@@ -1,12 +1,10 @@
-"""Columns of numbers and answers from CSV and Parquet files."""
+"""Columns of numbers and answers, whatever file they come from; Parquet files."""
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +12,6 @@ import numpy as np
 
 from ntkinfo.core import checks
 from ntkinfo.data.input_files import FilePath, existing_file
-from ntkinfo.data.targets import MISSING
 
 
 @dataclass(frozen=True)
@@ -37,51 +34,6 @@ class Table:
     left_out: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     reading: str = ""
-
-
-def read_csv(
-    path: FilePath, targets: Sequence[str], features: Sequence[str], real_answers: bool, delimiter: str = ","
-) -> Table:
-    """Read a CSV file whose first line names the columns, in UTF-8.
-
-    Args:
-        path: the file.
-        targets: columns that hold the answers.
-        features: columns that hold the inputs; empty takes every column that is not a target, without the row numbers
-            or row names that programs write beside a table (named, they are taken).
-        real_answers: the answers are real numbers; otherwise classes, of one column.
-        delimiter: the character between cells.
-
-    Returns:
-        The table.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: missing or repeated columns, lines of another length, cells that are empty, not numbers or
-            not finite (with line and column), no rows, or text that is not UTF-8.
-    """
-    place = existing_file(path)
-    if len(delimiter) != 1:
-        raise ValueError(f"delimiter is {delimiter!r}; it must be one character")
-    rows = _csv_rows(place, delimiter)
-    line, header = next(rows, (1, []))
-    names = _header(header, place, line)
-    left_out = [] if features else [name for k, name in enumerate(names) if _numbers_rows(name, k)]
-    features = choose_columns(place, names, targets, features, real_answers, left_out)
-    numeric = [*features, *targets] if real_answers else features
-    places = [(name, names.index(name)) for name in numeric]
-    values, classes = [], []
-    for line, row in rows:
-        if len(row) != len(names):
-            raise ValueError(f"{place}, line {line} has {len(row)} cells; the header names {len(names)} columns")
-        values.append(_numbers(row, places, place, line))
-        if not real_answers:
-            classes.append(_class(row[names.index(targets[0])], place, line, targets[0]))
-    if not values:
-        raise ValueError(f"{place} names its columns and has no rows below them")
-    table = np.stack(values)
-    answers = table[:, len(features) :] if real_answers else _as_classes(classes)
-    return Table(table[:, : len(features)], tuple(features), answers, _without(left_out, targets))
 
 
 def read_parquet(path: FilePath, targets: Sequence[str], features: Sequence[str], real_answers: bool) -> Table:
@@ -131,14 +83,24 @@ def choose_columns(
     features: Sequence[str],
     real_answers: bool,
     left_out: Sequence[str] = (),
+    one_hot: bool = False,
 ) -> list[str]:
     """The feature columns, once every named column is known to be there.
+
+    Args:
+        place: the file.
+        names: of its columns.
+        targets: names of those with the answers.
+        features: names of those with the inputs; empty takes what is left.
+        real_answers: the answers are real numbers, in one column or several; otherwise classes.
+        left_out: columns that are no inputs unless they are named.
+        one_hot: classes may be in several columns as well.
 
     Raises:
         ValueError: no target, several class columns, a missing or repeated column, a target among the features,
             no features.
     """
-    if not targets or (not real_answers and len(targets) > 1):
+    if not targets or (not real_answers and not one_hot and len(targets) > 1):
         raise ValueError(f"{len(targets)} target columns are named; classes need one, regression at least one")
     repeated = sorted({name for name in names if list(names).count(name) > 1})
     if repeated:
@@ -158,7 +120,54 @@ def choose_columns(
     return chosen
 
 
-def _numbers_rows(name: str, position: int) -> bool:
+def one_hot_features(name: str, parts: Sequence[np.ndarray]) -> tuple[list[str], list[np.ndarray]]:
+    """A column of text as one column a value, 1 where it stands there and else 0, values in the order of text.
+
+    Args:
+        name: of the column.
+        parts: the column in each part of the data; a value that only one part has gets a column as well.
+
+    Returns:
+        Names such as "colour=red", and for each part its columns (n, values).
+
+    Raises:
+        ValueError: more values than half the rows, so that most would stand in one row.
+    """
+    known, numbers = np.unique(np.concatenate(parts), return_inverse=True)
+    if len(known) > max(2, len(numbers) // 2):
+        raise ValueError(
+            f"the column {name!r} takes {len(known)} different texts over {len(numbers)} rows, which name rows rather "
+            "than kinds; leave it out of features"
+        )
+    rows = np.split(np.eye(len(known))[numbers.reshape(-1)], np.cumsum([len(part) for part in parts])[:-1])
+    return [f"{name}={value}" for value in known], rows
+
+
+def one_hot_classes(place: Path, targets: Sequence[str], values: np.ndarray) -> np.ndarray:
+    """The class of each row by several columns, of which one holds 1 and the others 0.
+
+    Args:
+        place: the file.
+        targets: their names, which are those of the classes in this order.
+        values: (n, C), any type.
+
+    Returns:
+        Class numbers (n,).
+
+    Raises:
+        ValueError: rows that are not so.
+    """
+    right = values.dtype.kind in "iufb" and (values.ndim == 2)
+    rows = ((values == 0) | (values == 1)).all(axis=1) & (values.sum(axis=1) == 1) if right else np.array([False])
+    if not rows.all():
+        raise ValueError(
+            f"{len(targets)} target columns are named, and {place} does not hold one 1 and else 0 in each row of them; "
+            "classes need one column, or such one-hot columns; real answers need targets='regression'"
+        )
+    return np.argmax(values, axis=1)
+
+
+def holds_row_names(name: str, position: int) -> bool:
     """Whether a CSV column of this name holds the rows' numbers or names, as pandas and R write them.
 
     Without a name in the first place (pandas' index, R's row names), or what pandas calls such a column when it reads
@@ -179,74 +188,6 @@ def _pandas_index(metadata: Mapping[bytes, bytes] | None, names: Sequence[str]) 
 
 def _without(left_out: Sequence[str], targets: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in left_out if name not in targets)
-
-
-def _csv_rows(place: Path, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and stripped cells of each line that is not blank."""
-    with place.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.reader(stream, delimiter=delimiter, strict=True)
-        try:
-            for row in reader:
-                if row:
-                    yield reader.line_num, [cell.strip() for cell in row]
-        except UnicodeDecodeError as error:
-            raise ValueError(f"{place} is not UTF-8 text ({error}); save it as UTF-8") from error
-        except csv.Error as error:
-            raise ValueError(f"{place}, line {reader.line_num}: {error}") from error
-
-
-def _header(names: list[str], place: Path, line: int) -> list[str]:
-    if not names:
-        raise ValueError(f"{place} has no lines; the first must name the columns")
-    if all(_is_number(name) for name in names):
-        raise ValueError(f"{place}, line {line} holds numbers only; the first line must name the columns")
-    return names
-
-
-def _numbers(row: list[str], places: list[tuple[str, int]], place: Path, line: int) -> np.ndarray:
-    for name, position in places:
-        cell = row[position]
-        if not cell:
-            raise ValueError(f"{place}, line {line}, column {name!r} is empty; fill it in or remove the line")
-        if cell in MISSING and not _is_number(cell):
-            raise ValueError(
-                f"{place}, line {line}, column {name!r} holds {cell!r}, which marks a missing value; fill it in or "
-                "remove the line"
-            )
-        if not _is_number(cell):
-            raise ValueError(f"{place}, line {line}, column {name!r} holds {cell!r}, which is not a number")
-        if not math.isfinite(float(cell)):
-            raise ValueError(f"{place}, line {line}, column {name!r} holds {cell}; values must be finite")
-    return np.array([float(row[position]) for _, position in places])
-
-
-def _class(cell: str, place: Path, line: int, name: str) -> str:
-    if not cell:
-        raise ValueError(f"{place}, line {line}, column {name!r} is empty; each input needs a class")
-    if cell in MISSING:
-        raise ValueError(
-            f"{place}, line {line}, column {name!r} holds {cell!r}, which marks a missing value; each input needs a "
-            "class: remove the line, or spell out the class of that name"
-        )
-    return cell
-
-
-def _as_classes(cells: list[str]) -> np.ndarray:
-    """Numbers where every cell is one, so that '10' comes after '9' and '1.0' equals '1'; else text."""
-    if all(_is_number(cell) for cell in cells):
-        return np.array([float(cell) for cell in cells])
-    return np.array(cells)
-
-
-def _is_number(cell: str) -> bool:
-    """Whether the cell is a decimal number; Python would also read 1_05 as 105 and digits of other scripts."""
-    if "_" in cell or not cell.isascii():
-        return False
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _parquet_column(column, place: Path, name: str) -> np.ndarray:

@@ -29,10 +29,9 @@ def described_inputs(data: Dataset) -> list[str]:
     if "standardise" in given:
         parts.append("as they are" if given["standardise"] == "no" else f"standardised {given['standardise']}")
     lines = ["; ".join(parts)]
-    if "reading" in given:
-        lines.append(f"read as: {given['reading']}")
-    if "left_out" in given:
-        lines.append(f"left out: {given['left_out']}")
+    lines += [
+        f"{said}: {given[key]}" for key, said in (("left_out", "left out"), ("reading", "read as")) if key in given
+    ]
     moved = int(given.get("repeated_inputs_moved_to_one_side", 0))
     if moved:
         lines.append(f"{moved} inputs that repeat were moved to the side of the split where their equals are")
