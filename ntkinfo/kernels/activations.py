@@ -50,6 +50,11 @@ class Activation(ABC):
         """What takes rectangles and chosen pairs of inputs through a fully connected layer; None leaves it to stax."""
         return None
 
+    def positions(self) -> Rectangles | None:
+        """What takes covariances of positions of images through the function; None leaves it to stax."""
+        found = self.dense()
+        return found and found[0]
+
 
 @dataclass(frozen=True)
 class ClosedForm(Activation):
@@ -91,9 +96,10 @@ class LeakyRelu(Activation):
     """max(x, 0) + slope · min(x, 0); slope 0 is the rectified linear unit, slope -1 the absolute value.
 
     Kernels: the arc-cosine kernels of degree 1 and 0 (Cho & Saul 2009). In `FullyConnected` networks of any depth they
-    keep 1e-12 of √(K(x, x) K(x', x')) at every angle, as near parallel inputs are computed in more digits. In other
-    networks, whose layers neural_tangents composes, inputs closer to parallel than an angle of 1.2e-7 count as parallel
-    and each layer loses about 1e-16 / θ of an NTK entry at an angle θ, at most 2e-8; the losses of the layers add up.
+    keep 1e-12 of √(K(x, x) K(x', x')) at every angle, as near parallel inputs are computed in more digits. In
+    convolutions and in stax triples patches closer to parallel than an angle of 1.2e-7 count as parallel, and each
+    layer loses about 1e-16 / θ of an NTK entry at an angle θ, at most 2e-8; the losses of the layers add up. Patches
+    that are equal, or without biases parallel, lose nothing. `KernelBlocks.kernel_error` bounds it for convolutions.
     """
 
     slope: float = 0.01
@@ -153,6 +159,10 @@ class Tanh(Activation):
         """The Hermite series where its rest is nothing, the mixture elsewhere."""
         return _tanh_dense()
 
+    def positions(self) -> Rectangles:
+        """The mixture."""
+        return _closed(tanh_dual)[0]
+
 
 @dataclass(frozen=True)
 class NumericalActivation(Activation):
@@ -164,10 +174,10 @@ class NumericalActivation(Activation):
 
     Accuracy in `FullyConnected` networks: pairs of inputs for which the terms left out matter, at most |ρ|^degree times
     the sum of the a_k² left out (`truncation_error`), are integrated numerically instead (1e-3 s each and more), and
-    what a coarser rule changes is part of `KernelBlocks.kernel_error`, which the curves' errors carry on. In other
-    networks, whose layers neural_tangents composes, equal inputs get the whole sum and all others what `degree` terms
-    give: see `truncation_error`. Fails when the function has a kink or a jump, or features narrower than about 1: the
-    stated error is then large.
+    what a coarser rule changes is part of `KernelBlocks.kernel_error`, which the curves' errors carry on. In
+    convolutions equal patches get the whole sum and all others what `degree` terms give; what these leave out is in the
+    same error. In stax triples it is not: see `truncation_error`. Fails when the function has a kink or a jump, or
+    features narrower than about 1: the stated error is then large.
 
     Args:
         name: what to call the function; part of the fingerprint.
@@ -236,6 +246,10 @@ class NumericalActivation(Activation):
         """The Hermite series where its rest is nothing, quadrature elsewhere."""
         return _numerical_dense(self)
 
+    def positions(self) -> Rectangles:
+        """The Hermite series, with what it leaves out as its error."""
+        return _numerical_positions(self)
+
     def truncation_error(self, variance: float, correlation: float = 1.0) -> float:
         """A bound on the relative error of E[φφ] and E[φ'φ'] of two inputs of one pre-activation variance.
 
@@ -299,6 +313,11 @@ def _numerical_dense(activation: NumericalActivation) -> tuple[Rectangles, Pairs
     functions = activation.function, activation._slope()
     series = SeriesRectangles(*functions, activation.degree)
     return series, DifferencePairs(numerical_averages.QuadratureDifferences(*functions), 16 * LAYER_ERROR)
+
+
+@functools.lru_cache(maxsize=32)
+def _numerical_positions(activation: NumericalActivation) -> Rectangles:
+    return SeriesRectangles(activation.function, activation._slope(), activation.degree, whole=True)
 
 
 _TANH_TERMS = 128

@@ -85,7 +85,7 @@ def error_notes(error: float) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Job:
-    """Rows with columns, or one set with itself (symmetric); the kernels of each row with itself."""
+    """Rows with columns, or one set with itself (symmetric); the kernels of each row and of each column with itself."""
 
     rows: np.ndarray
     columns: np.ndarray
@@ -93,6 +93,7 @@ class _Job:
     key: str
     label: str
     diagonal: list[np.ndarray]
+    column_diagonal: list[np.ndarray]
 
     @cached_property
     def repeats(self) -> tuple[np.ndarray, np.ndarray] | None:
@@ -148,6 +149,10 @@ class NetworkKernels:
         self._panel, self._tile = self._sizes()
         self.stated_error = network.stated_error  # of all that was computed so far
 
+    @cached_property
+    def _train_diagonal(self) -> list[np.ndarray]:
+        return self._diagonal(self.x_train)
+
     def train(self) -> SquareBlocks:
         """The training inputs with themselves, (n, n), exactly symmetric."""
         return self._square(self.x_train, "training kernel")
@@ -172,7 +177,8 @@ class NetworkKernels:
         n = len(self.x_train)
         self.require(len(rows) * n, f"the kernel of {len(rows)} inputs with {n} training inputs", None)
         diagonal = self._diagonal(rows)
-        job = _Job(rows, self.x_train, False, self._key(rows, self.x_train), "test kernel", diagonal)
+        others = self._train_diagonal if self._tiles.images is not None else []
+        job = _Job(rows, self.x_train, False, self._key(rows, self.x_train), "test kernel", diagonal, others)
         kernels = self._compute(job)
         self._refuse_infinite("(test kernel)", kernels)
         return CrossBlocks(*self._finish(*kernels, *diagonal))
@@ -222,13 +228,15 @@ class NetworkKernels:
     def _key(self, rows: np.ndarray, columns: np.ndarray) -> str:
         if self.store is None:
             return ""
-        return f"{self.network.fingerprint}:{fingerprint(rows)}:{fingerprint(columns)}"
+        # Panels of images were kept without an error once.
+        kind = "bounded:" if self._tiles.images is not None else ""
+        return f"{kind}{self.network.fingerprint}:{fingerprint(rows)}:{fingerprint(columns)}"
 
     def _square(self, inputs: np.ndarray, label: str) -> SquareBlocks:
         n = len(inputs)
         self.require(n * n, f"the kernel of {n} inputs with themselves", n)
-        diagonals = self._diagonal(inputs)
-        kernels = self._compute(_Job(inputs, inputs, True, self._key(inputs, inputs), label, diagonals))
+        diagonals = self._train_diagonal if inputs is self.x_train else self._diagonal(inputs)
+        kernels = self._compute(_Job(inputs, inputs, True, self._key(inputs, inputs), label, diagonals, diagonals))
         for kernel, diagonal in zip(kernels, diagonals, strict=True):
             np.fill_diagonal(kernel, diagonal)
         self._refuse_infinite(f"({label})", kernels)
@@ -308,7 +316,12 @@ class NetworkKernels:
             same = np.equal.outer(job.repeats[0][row : row + len(rows)], job.repeats[1][column : column + len(columns)])
         # Equal inputs get their diagonal entry, and a lower triangle the mirrored upper one.
         known = np.tri(len(rows), dtype=bool) if job.symmetric and row == column else same
-        values = self._tiles.tile(rows, columns, (self._tile, self._tile), known)
+        diagonals = None
+        if self._tiles.images is not None:
+            places = slice(row, row + len(rows)), slice(column, column + len(columns))
+            both = (job.diagonal, places[0]), (job.column_diagonal, places[1])
+            diagonals = [[kernel[place] for kernel in kernels] for kernels, place in both]
+        values = self._tiles.tile(rows, columns, (self._tile, self._tile), known, diagonals)
         for kernel, value in zip(result, values, strict=True):
             kernel[row : row + len(rows), column : column + len(columns)] = value
         if same is not None:

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
 from ntkinfo.kernels.activations import Activation, load_stax, resolve_activation
+from ntkinfo.kernels.image_recursion import Activate, Add, Convolve, ImageLayers, window_means
 from ntkinfo.kernels.network import Network, canonical_common, check_common, check_sizes, deviations
 
 READOUTS = ("flatten", "average_pool", "global_average_pool")
@@ -66,6 +65,10 @@ class Convolutional(Network):
         for _ in range(self.depth):
             stack += [_convolution(self, width, self.strides, self.padding), activation.layer()]
         return stax.serial(*stack, *_readout(self.readout), stax.Dense(outputs, **deviations(self)))
+
+    def images(self) -> ImageLayers | None:
+        """The layers, unless the activation is one of the user's own that has a stax layer alone."""
+        return _own(self, (Convolve(self.filter_size, self.strides, self.padding), Activate()) * self.depth)
 
     def describe(self) -> str:
         """One readable line."""
@@ -149,6 +152,16 @@ class WideResidual(Network):
         )
         return init_fn, apply_fn, _without_branch_warning(kernel_fn)
 
+    def images(self) -> ImageLayers | None:
+        """The layers, unless the activation is one of the user's own that has a stax layer alone."""
+        plain, halved = (Convolve(self.filter_size, strides, "SAME") for strides in (1, 2))
+        stack: list = [plain]
+        for group in range(self.groups):
+            first = plain if group == 0 else halved
+            stack.append(Add((Activate(), first, Activate(), plain), (first,)))
+            stack += [Add((Activate(), plain, Activate(), plain), ())] * (self.block_size - 1)
+        return _own(self, tuple(stack))
+
     def _block(self, channels: int, strides: int, first: bool) -> tuple:
         stax, activation = load_stax(), resolve_activation(self.activation)
         main = stax.serial(
@@ -183,13 +196,20 @@ class WideResidual(Network):
         return array
 
 
+def _own(network: Any, stack: tuple) -> ImageLayers | None:
+    found = resolve_activation(network.activation).positions()
+    if found is None:
+        return None
+    return ImageLayers(found, (float(network.w_std), float(network.b_std)), stack, network.readout)
+
+
 def _convolution(network: Any, channels: int, strides: int, padding: str) -> tuple:
     """`stax.Conv` with the covariance propagated by shifted sums.
 
     `stax.Conv` propagates it by convolutions of one channel; XLA's CPU code for these reads outside its arrays where
     they are padded, which now and then is a segmentation fault (seen with jax 0.10.2 on a processor with AVX-512).
     """
-    stax, size = load_stax(), network.filter_size
+    stax, size, layer = load_stax(), network.filter_size, Convolve(network.filter_size, strides, padding)
     init_fn, apply_fn, _ = stax.Conv(
         channels, (size, size), strides=(strides, strides), padding=padding, **deviations(network)
     )
@@ -204,7 +224,7 @@ def _convolution(network: Any, channels: int, strides: int, padding: str) -> tup
             if block.ndim == 0:  # the NTK before the first layer, a plain 0
                 return block
             for axis in range(batch_axes, block.ndim, axes):
-                block = _window_means(block, tuple(range(axis, axis + axes)), size, strides, padding)
+                block = window_means(block, (tuple(range(axis, axis + axes)),), layer)
             return weight * block
 
         def covariance(block, batch_axes):
@@ -221,28 +241,6 @@ def _convolution(network: Any, channels: int, strides: int, padding: str) -> tup
         )
 
     return stax.layer(lambda: (init_fn, apply_fn, kernel_fn))()
-
-
-def _window_means(block: Any, axes: tuple[int, ...], size: int, strides: int, padding: str) -> Any:
-    """Means over `size` places that move along all the axes together, every `strides` places.
-
-    The axes are one spatial axis of both inputs, or of one where only equal positions are kept. Barriers keep XLA from
-    computing the padding and the earlier sums once for each of the places.
-    """
-    length = block.shape[axes[0]]
-    if padding != "VALID":
-        ((before, after),) = jax.lax.padtype_to_pads((length,), (size,), (strides,), "SAME")
-        pads = [(before, after) if axis in axes else (0, 0) for axis in range(block.ndim)]
-        block = jax.lax.optimization_barrier(jnp.pad(block, pads, mode="wrap" if padding == "CIRCULAR" else "constant"))
-        length += before + after
-    reach = strides * ((length - size) // strides) + 1
-    total = jnp.zeros((), block.dtype)
-    for shift in range(size):
-        place = tuple(
-            slice(shift, shift + reach, strides) if axis in axes else slice(None) for axis in range(block.ndim)
-        )
-        total = total + block[place]
-    return jax.lax.optimization_barrier(total / size)
 
 
 def _without_branch_warning(kernel_fn: Callable) -> Callable:

@@ -24,7 +24,12 @@ INPUT_ERROR, LAYER_ERROR = 8 * EPSILON, 4 * EPSILON  # of the covariance of two 
 
 @runtime_checkable
 class Rectangles(Protocol):
-    """What a layer does to rows and columns of pre-activations."""
+    """What a layer does to rows and columns of pre-activations.
+
+    `kink` is by how much E[φ'φ'] falls with the angle between near parallel inputs: 0 for functions without a kink.
+    """
+
+    kink: float
 
     def same(self, variances: Any) -> tuple[Any, Any]:
         """E[φ²] and E[φ'²] for each variance."""
@@ -42,7 +47,7 @@ class ClosedRectangles:
     """By a dual function."""
 
     def __init__(self, dual: Dual):
-        self._dual = dual
+        self._dual, self.kink = dual, dual.kink
 
     def same(self, variances: Any) -> tuple[Any, Any]:
         """The dual at equal inputs."""

@@ -70,10 +70,12 @@ class Dual:
         averages: (numbers, q1, q2, c, D) to E[φφ] and E[φ'φ'].
         steepness: (q1, q2, c, D, E[φφ], E[φ'φ'], e, √(q1 q2)) in float64: how much E[φ'φ'] changes
             where c has an error of e √(q1 q2), to first order.
+        kink: by how much E[φ'φ'] falls with the angle between near parallel inputs; 0 for functions without a kink.
     """
 
     averages: Callable[..., tuple[Any, Any]]
     steepness: Callable[..., Any]
+    kink: float = 0.0
 
     def of_pair(self, covariance: Any, variance1: Any, variance2: Any) -> tuple[Any, Any]:
         """Both averages in jax."""
@@ -164,7 +166,7 @@ def leaky_relu(slope: float) -> Dual:
         change = error * size
         return step / np.pi * change * jax.lax.rsqrt(d + change * size + 1e-300)
 
-    return Dual(averages, steepness)
+    return Dual(averages, steepness, step / np.pi)
 
 
 erf = Dual(erf_averages, _erf_steepness)

@@ -45,8 +45,9 @@ def measured_error(
         Four times the largest change, and what rounds one entry. Near parallel inputs that differ by less than the
         kernels resolve add what that may hide.
 
-    Fails when patches of images are nearer to parallel than an angle of 1e-7 while the images are not (or only biases
-    are left of very small images): a function with a kink then loses up to 2e-8 of the NTK that no change shows.
+    Fails when patches of a triple's images are nearer to parallel than an angle of 1e-7 while the images are not (or
+    only biases are left of very small images): a function with a kink then loses up to 2e-8 of the NTK that no change
+    shows. `Convolutional` and `WideResidual` have bounds of their own.
     """
     random = np.random.default_rng(0)
     first, second, hidden = _chosen(computed, random)

@@ -15,6 +15,7 @@ from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
 from ntkinfo.kernels.activations import resolve_activation
 from ntkinfo.kernels.dense_recursion import Rectangles
+from ntkinfo.kernels.image_recursion import ImageLayers
 from ntkinfo.kernels.near_pairs import Pairs
 
 # Part of every fingerprint: raise it when a formula changes, so that stored kernels of the old one are not read.
@@ -69,6 +70,10 @@ class Network(ABC):
 
     def dense(self) -> DenseLayers | None:
         """The layers of a fully connected network, which have a recursion of their own; None for all others."""
+        return None
+
+    def images(self) -> ImageLayers | None:
+        """The layers of a network for images, which have a recursion of their own; None for all others."""
         return None
 
     @property

@@ -18,7 +18,7 @@ import numpy as np
 
 from ntkinfo.core.arrays import float64
 from ntkinfo.kernels.dense_recursion import EPSILON
-from ntkinfo.kernels.duals import determinant_of
+from ntkinfo.kernels.duals import PARALLEL, determinant_of
 
 # The trapezoidal rule with Gaussian weights, exact to rounding for functions analytic around the real line whose
 # features are wider than a few of its steps. Past 16, h_k times the square root of the weight is below 1e-27 for every
@@ -66,10 +66,11 @@ class SeriesRectangles:
         function: elementwise, in jax.
         derivative: likewise.
         degree: number of terms.
+        whole: add all the other terms where two inputs are parallel and of one size, as equal patches of images are.
     """
 
-    def __init__(self, function: Function, derivative: Function, degree: int):
-        self._functions, self._degree = (function, derivative), degree
+    def __init__(self, function: Function, derivative: Function, degree: int, whole: bool = False):
+        self._functions, self._degree, self._whole, self.kink = (function, derivative), degree, whole, 0.0
 
     def same(self, variances: Any) -> tuple[Any, Any]:
         """By one-dimensional quadrature."""
@@ -95,7 +96,12 @@ class SeriesRectangles:
             return total * correlation + first[place][:, None] * second[place][None, :]
 
         series = jax.lax.fori_loop(0, self._degree, term, jnp.zeros_like(correlation))
-        missed = rest1[:, None] * rest2[None, :] * jnp.abs(correlation) ** self._degree
+        rest = rest1[:, None] * rest2[None, :]
+        missed = rest * jnp.abs(correlation) ** self._degree
+        if self._whole:
+            alike = jnp.abs(stds[0][:, None] - stds[1][None, :]) <= 1e-12 * stds[0][:, None]
+            equal = alike & (1 - correlation < PARALLEL)
+            series, missed = series + jnp.where(equal, rest, 0.0), jnp.where(equal, 0.0, missed)
         return series, missed + wrong1[:, None] * wrong2[None, :]
 
     def _coefficients(self, function: Function, std: Any) -> tuple[Any, Any, Any]:
@@ -112,7 +118,7 @@ class SeriesRectangles:
 def expansion(function: Function, degree: int) -> Callable[[Any, Any, Any], Any]:
     """E[f(u) f(v)] for covariances and variances of any shape (jax): the series, all of it for parallel inputs.
 
-    For networks whose layers neural_tangents composes; one term after the other to bound the memory.
+    For layers that neural_tangents composes; one term after the other to bound the memory.
     """
     table = hermite_table(degree)
 
