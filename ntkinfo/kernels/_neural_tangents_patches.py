@@ -1,4 +1,4 @@
-"""What neural-tangents 0.6.5 (December 2023) needs to run on jax 0.5.3 and newer.
+"""What neural-tangents 0.6.5 (December 2023) needs to run on jax 0.6.1 and newer.
 
 Two kinds of patch. Names that jax took away and that neural-tangents imports by name are lent to jax's modules for the
 length of that import and taken back (`lent_names`). What neural-tangents looks up later, when its functions run, is

@@ -1,4 +1,4 @@
-"""neural-tangents 0.6.5 on jax 0.5.3 and newer, without tensorflow: the only module that imports it.
+"""neural-tangents 0.6.5 on jax 0.6.1 and newer, without tensorflow: the only module that imports it.
 
 What the library offers is handed on here under its own names. Known limits of it, which callers have to mind:
 
@@ -28,7 +28,7 @@ import numpy as np
 from ntkinfo.kernels import _neural_tangents_patches as patches
 
 VERSION = "0.6.5"
-_OLDEST_JAX = (0, 5, 3)
+_OLDEST_JAX = (0, 6, 1)  # 0.5.1 to 0.6.0 read programs without their loops from a compilation cache
 
 
 def _load() -> Any:
@@ -38,7 +38,7 @@ def _load() -> Any:
         ImportError: jax is too old, neural-tangents is not installed or of another version, or does not load.
     """
     if jax.__version_info__ < _OLDEST_JAX:
-        raise ImportError(f"ntkinfo needs jax 0.5.3 or newer, this is {jax.__version__}: upgrade jax")
+        raise ImportError(f"ntkinfo needs jax 0.6.1 or newer, this is {jax.__version__}: upgrade jax")
     library = sys.modules.get("neural_tangents") or _import_patched()
     if getattr(library, "__version__", None) != VERSION:
         found = getattr(library, "__version__", "of an unknown version")
@@ -65,7 +65,7 @@ def _import_patched() -> Any:
         if isinstance(error, ImportError | AttributeError):
             raise ImportError(
                 f"neural-tangents {VERSION} does not load on jax {jax.__version__} ({error}); "
-                "ntkinfo was tried with jax 0.5.3 to 0.12: install one of these"
+                "ntkinfo was tried with jax 0.6.1 to 0.12: install one of these"
             ) from error
         raise
 

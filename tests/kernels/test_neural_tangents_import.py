@@ -101,7 +101,7 @@ def test_library_that_was_imported_before_is_taken_as_it_is():
             "sys.modules['neural_tangents'] = m",
             "needs neural-tangents 0.6.5, found 0.6.1",
         ),
-        ("jax.__version_info__ = (0, 4, 30); jax.__version__ = '0.4.30'", "needs jax 0.5.3 or newer, this is 0.4.30"),
+        ("jax.__version_info__ = (0, 4, 30); jax.__version__ = '0.4.30'", "needs jax 0.6.1 or newer, this is 0.4.30"),
         (
             "import importlib.machinery as m\n"
             "find = m.PathFinder.find_spec\n"
