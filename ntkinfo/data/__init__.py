@@ -4,6 +4,7 @@ from ntkinfo.data.array_files import mat, npy, npz
 from ntkinfo.data.bundled import breast_cancer, diabetes, digits, wine
 from ntkinfo.data.icosahedral_rule import TwelveBitRule, twelve_bit, twelve_bit_rule
 from ntkinfo.data.image_files import idx
+from ntkinfo.data.own_arrays import arrays
 from ntkinfo.data.parquet_files import parquet
 from ntkinfo.data.preparation import Preparation
 from ntkinfo.data.registry import describe, load
@@ -14,6 +15,7 @@ __all__ = [
     "GaussianPair",
     "Preparation",
     "TwelveBitRule",
+    "arrays",
     "breast_cancer",
     "csv",
     "describe",
