@@ -105,22 +105,25 @@ def by_component(
     owner: Int[np.ndarray, " p"],
     weights: Float[np.ndarray, " m"],
     controls: Float[np.ndarray, "4 p"],
-    total: float | None = None,
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    """Average over the pairs of each component alone, and its standard error.
-
-    Where a better estimate of the weighted average is given as `total`, the averages are moved to have it, each in
-    proportion to the part that its own scatter has in their difference, as a control variate would.
-    """
+    """Average over the pairs of each component alone, and its standard error."""
     corrected = _corrected(values, owner, weights, controls)
     number = np.bincount(owner, minlength=len(weights))
     mean = _by_owner(corrected, owner, number)
     squares = _by_owner((corrected - mean[owner]) ** 2, owner, number)
-    error = np.hypot(np.sqrt(squares / (number - 1.0)), ROUNDING * (1 + np.abs(mean)))
-    if total is not None:
-        part = weights * error * error
-        mean = mean + (total - np.sum(weights * mean)) * part / np.sum(weights * part)
-    return mean, error
+    return mean, np.hypot(np.sqrt(squares / (number - 1.0)), ROUNDING * (1 + np.abs(mean)))
+
+
+def moved_to(
+    total: float, averages: Float[np.ndarray, "2 m"], weights: Float[np.ndarray, " m"]
+) -> tuple[Float[np.ndarray, "2 m"], Float[np.ndarray, " m"]]:
+    """Averages and their standard errors, moved so that their weighted sum is `total`; and by how much each moves.
+
+    Each moves by the same multiple of its standard error, the least that will do; that much scatter is added to it.
+    """
+    mean, error = averages[0], np.hypot(averages[1], ROUNDING * (1 + np.abs(averages[0])))
+    shift = (total - np.sum(weights * mean)) * error / np.sum(weights * error)
+    return np.stack([mean + shift, np.hypot(error, shift)]), shift
 
 
 def _by_owner(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from dataclasses import dataclass, replace
 
@@ -11,8 +12,16 @@ from scipy.spatial import KDTree
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, to_numpy
-from ntkinfo.information.mixture_averages import LogRatios, by_component, controls_of, stratified
+from ntkinfo.information.mixture_averages import (
+    PAIRS_OF_A_SLOPE,
+    LogRatios,
+    by_component,
+    controls_of,
+    moved_to,
+    stratified,
+)
 from ntkinfo.information.mixture_bounds import PairwiseBounds
+from ntkinfo.information.mixture_contributions import Strata, shared_averages
 from ntkinfo.information.mixture_draws import Pairs, draw_pairs, log_sums_of
 
 NEIGHBOURS = 8  # whose scatter sets how many draws a component gets
@@ -89,6 +98,7 @@ class SampledPointwise:
         component_standard_error: its standard error, (m,).
         label: E log p(z|c_i) / p(z) over z from component i, (m,), which may be below 0; None without labels.
         label_standard_error: its standard error, (m,), or None.
+        class_standard_error: of the weighted averages of `label` over the components of each label, (K,), or None.
         whole: the informations, which the weighted sums of `component` and `label` are, with standard errors.
     """
 
@@ -96,6 +106,7 @@ class SampledPointwise:
     component_standard_error: Float[np.ndarray, " m"]
     label: Float[np.ndarray, " m"] | None
     label_standard_error: Float[np.ndarray, " m"] | None
+    class_standard_error: Float[np.ndarray, " K"] | None
     whole: SampledInformation
 
 
@@ -222,18 +233,24 @@ def sample_pointwise(
 
     Fails when and Source: as `sample_information`.
     """
-    given = to_numpy(weights)
+    given, again = to_numpy(weights), copy.deepcopy(random)
     counts = _first_counts(samples, len(given))
     pairs = draw_pairs(log_sums_of(mean, variance, weights, labels), counts, mean.shape[1], random)
+    noise = again.standard_normal((len(pairs.owner), mean.shape[1]))
     law = _Law.of(mean, variance, given, labels)
-    ratios = LogRatios.of(pairs, law.weights, law.labels)
-    controls = law.controls(pairs)
+    ratios, controls = LogRatios.of(pairs, given, labels), law.controls(pairs)
     whole, _ = _averages(pairs, law)
-    component = by_component(ratios.own, pairs.owner, given, controls, whole.component.value)
-    if ratios.own_label is None or whole.label is None:
-        return SampledPointwise(*component, None, None, whole)
-    label = by_component(ratios.own_label, pairs.owner, given, controls, whole.label.value)
-    return SampledPointwise(*component, *label, whole)
+    number = max(0, (len(pairs.owner) - len(given)) // PAIRS_OF_A_SLOPE)
+    shared = shared_averages(
+        Strata(law.mean, to_numpy(variance), given, labels, noise, ratios.own, ratios.own_label, controls[:number])
+    )
+    component, _ = moved_to(whole.component.value, shared.component, given)
+    if labels is None or shared.label is None or shared.by_label is None or whole.label is None:
+        return SampledPointwise(component[0], component[1], None, None, None, whole)
+    label, shift = moved_to(whole.label.value, shared.label, given)
+    of_class = np.bincount(labels, weights=given * shift) / np.bincount(labels, weights=given)
+    by_class = np.hypot(shared.by_label[1], of_class)
+    return SampledPointwise(component[0], component[1], label[0], label[1], by_class, whole)
 
 
 @dataclass(frozen=True)
