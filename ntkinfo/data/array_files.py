@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, Unpack
+from typing import Unpack
 
 import numpy as np
 
@@ -15,10 +15,9 @@ from ntkinfo.data import mat_format, matlab_axes, npz_format
 from ntkinfo.data.field_names import Fields, choose, choose_part
 from ntkinfo.data.input_files import FilePath
 from ntkinfo.data.preparation import Preparation, PreparationOptions, prepare
-from ntkinfo.data.sources import FILE_DEFAULTS, Origin, origin_of, source_of, sources_of
+from ntkinfo.data.sources import FILE_DEFAULTS, Origin, origin_of, source_of, sources_of, taken
 
 Part = tuple[np.ndarray, np.ndarray]
-R = TypeVar("R")
 
 _NPZ_OPTIONS = Fields("x_field", "y_field", "x_test_field", "y_test_field")
 _MAT_OPTIONS = Fields("inputs", "answers", "test_inputs", "test_answers")
@@ -208,19 +207,6 @@ def mat(
     if said:
         origin["reading"] = "; ".join(dict.fromkeys(said))
     return _prepared(train, test, path, (n_train, n_test, seed), settings, origin)
-
-
-def taken(options: Mapping[str, Any], reading: R, settings: Preparation) -> tuple[R, Preparation]:
-    """A loader's options, shared out between its own record and the preparation.
-
-    Raises:
-        ValueError: an unknown option, with the nearest known one.
-    """
-    own = [field.name for field in fields(reading)]  # type: ignore[arg-type]
-    for name in options:
-        checks.choice("option", name, [*own, *(field.name for field in fields(settings))])
-    rest = {name: value for name, value in options.items() if name not in own}
-    return replace(reading, **{name: value for name, value in options.items() if name in own}), settings.updated(rest)  # type: ignore[type-var]
 
 
 def checked_part(x: np.ndarray, y: np.ndarray, x_called: str, y_called: str) -> Part:

@@ -95,7 +95,7 @@ ENTRIES: Mapping[str, Entry] = {
     "npz": Entry(array_files.npz, FILE_DEFAULTS, array_files.NpzReading(), folders=True),
     "npy": Entry(array_files.npy, FILE_DEFAULTS),
     "csv": Entry(text_files.csv, FILE_DEFAULTS, CsvReading()),
-    "parquet": Entry(parquet_files.parquet, FILE_DEFAULTS),
+    "parquet": Entry(parquet_files.parquet, FILE_DEFAULTS, parquet_files.ParquetReading(), folders=True),
     "mat": Entry(array_files.mat, FILE_DEFAULTS, array_files.MatReading()),
 }
 
@@ -119,7 +119,7 @@ MEANINGS: Mapping[str, str] = {
     "label_file": "IDX file of their labels",
     "test_image_file": "IDX file of the test images",
     "test_label_file": "IDX file of the test labels",
-    "path": "the file",
+    "path": "the file; npz, parquet: or a folder",
     "test_path": "a file of its own for the test part",
     "target": "column with the answers, by name or (without header) number; several for regression or one-hot",
     "features": "columns with the inputs; empty takes all that are not targets",

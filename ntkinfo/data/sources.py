@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
+from ntkinfo.core import checks
 from ntkinfo.core.records import Dataset
 from ntkinfo.data import tables, targets
 from ntkinfo.data.input_files import FilePath
 from ntkinfo.data.preparation import Preparation, Source, prepare
 
+R = TypeVar("R")
 FILE_DEFAULTS = Preparation()
 Origin = dict[str, str | int | float]
 
@@ -25,6 +28,19 @@ def columns_of(target: str | int | Sequence[str | int]) -> list[str]:
 def origin_of(kind: str, names: Sequence[str]) -> Origin:
     """The first line of a provenance: the kind of file and the files' names."""
     return {"source": f"{kind}: {', '.join(names)}"}
+
+
+def taken(options: Mapping[str, Any], reading: R, settings: Preparation) -> tuple[R, Preparation]:
+    """A loader's options, shared out between its own record and the preparation.
+
+    Raises:
+        ValueError: an unknown option, with the nearest known one.
+    """
+    own = [field.name for field in fields(reading)]  # type: ignore[arg-type]
+    for name in options:
+        checks.choice("option", name, [*own, *(field.name for field in fields(settings))])
+    rest = {name: value for name, value in options.items() if name not in own}
+    return replace(reading, **{name: value for name, value in options.items() if name in own}), settings.updated(rest)  # type: ignore[type-var]
 
 
 def from_table(

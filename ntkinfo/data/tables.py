@@ -1,17 +1,15 @@
-"""Columns of numbers and answers, whatever file they come from; Parquet files."""
+"""Columns of numbers and answers, whatever file they come from."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ntkinfo.core import checks
-from ntkinfo.data.input_files import FilePath, existing_file
 
 
 @dataclass(frozen=True)
@@ -19,8 +17,8 @@ class Table:
     """Feature columns and answers of one file.
 
     Args:
-        features: (n, d) real numbers.
-        feature_names: names of the d columns.
+        features: (n, d) real numbers, or images (n, height, width) or (n, height, width, channels).
+        feature_names: names of the d columns, or of the one with images.
         answers: (n, C) real numbers, or (n,) classes as numbers or text.
         left_out: columns with the number of the row, which is no input.
         class_names: names of the classes in the order in which the file declares them, where it does; `answers` then
@@ -34,46 +32,6 @@ class Table:
     left_out: tuple[str, ...] = ()
     class_names: tuple[str, ...] = ()
     reading: str = ""
-
-
-def read_parquet(path: FilePath, targets: Sequence[str], features: Sequence[str], real_answers: bool) -> Table:
-    """Read columns of a Parquet file.
-
-    Args:
-        path: the file.
-        targets: columns that hold the answers.
-        features: columns that hold the inputs; empty takes every column that is not a target, without the row numbers
-            or row names that programs write beside a table (named, they are taken).
-        real_answers: the answers are real numbers; otherwise classes, of one column.
-
-    Returns:
-        The table.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: not a Parquet file, missing columns, columns that are not numbers, missing or infinite values,
-            no rows.
-    """
-    import pyarrow
-    from pyarrow import parquet
-
-    place = existing_file(path)
-    try:
-        with parquet.ParquetFile(place) as file:
-            names = list(file.schema_arrow.names)
-            left_out = [] if features else _pandas_index(file.schema_arrow.metadata, names)
-            features = choose_columns(place, names, targets, features, real_answers, left_out)
-            table = file.read(columns=[*features, *targets])
-    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError, UnicodeDecodeError, OSError) as error:
-        raise ValueError(f"{place} is not a readable Parquet file ({error})") from error
-    if table.num_rows == 0:
-        raise ValueError(f"{place} has columns but no rows")
-    columns = {name: _parquet_column(table.column(name), place, name) for name in [*features, *targets]}
-    for name in [*features, *targets] if real_answers else features:
-        _check_column(columns[name], place, name)
-    answers = np.stack([columns[name] for name in targets], axis=1) if real_answers else columns[targets[0]]
-    inputs = np.stack([columns[name].astype(np.float64) for name in features], axis=1)
-    return Table(inputs, tuple(features), answers, _without(left_out, targets))
 
 
 def choose_columns(
@@ -174,37 +132,3 @@ def holds_row_names(name: str, position: int) -> bool:
     and writes it again.
     """
     return (position == 0 and not name) or re.fullmatch(r"Unnamed: \d+(_level_\d+)?", name) is not None
-
-
-def _pandas_index(metadata: Mapping[bytes, bytes] | None, names: Sequence[str]) -> list[str]:
-    """The columns of a Parquet file that pandas says to be its index; a range is stored as no column."""
-    found = [name for name in names if re.fullmatch(r"__index_level_\d+__", name)]
-    try:
-        described = json.loads((metadata or {}).get(b"pandas", b"{}")).get("index_columns", [])
-    except (ValueError, AttributeError):  # what another program wrote there says nothing about an index
-        described = []
-    return found + [name for name in described if isinstance(name, str) and name in names and name not in found]
-
-
-def _without(left_out: Sequence[str], targets: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name for name in left_out if name not in targets)
-
-
-def _parquet_column(column, place: Path, name: str) -> np.ndarray:
-    import pyarrow
-
-    if column.null_count:
-        row = int(np.flatnonzero(column.is_null().to_numpy())[0])
-        raise ValueError(f"{place}, column {name!r} has {column.null_count} missing value(s), the first in row {row}")
-    kinds = pyarrow.types
-    numeric = kinds.is_integer(column.type) or kinds.is_floating(column.type) or kinds.is_boolean(column.type)
-    values = column.to_numpy() if numeric else np.array(column.to_pylist())
-    if values.ndim != 1 or values.dtype.kind not in "iufbU":
-        raise ValueError(f"{place}, column {name!r} holds {column.type}; it must hold numbers, or text for classes")
-    return values
-
-
-def _check_column(values: np.ndarray, place: Path, name: str) -> None:
-    if values.dtype.kind == "U":
-        raise ValueError(f"{place}, column {name!r} holds text; features and regression targets must be numbers")
-    checks.finite(f"{place}, column {name!r}", values)

@@ -152,7 +152,10 @@ def test_csv_numbers_survive_exactly(tmp_path):
         ({"a": [1.0, None], "y": [0, 1]}, r"column 'a' has 1 missing value\(s\), the first in row 1"),
         ({"a": [1.0, 2.0], "y": ["u", None]}, "column 'y' has 1 missing"),
         ({"a": [1.0, float("inf")], "y": [0, 1]}, r"column 'a' holds 1 NaN or infinite"),
-        ({"a": [[1], [2]], "y": [0, 1]}, "column 'a' holds list"),
+        ({"a": [{"u": 1}, {"u": 2}], "y": [0, 1]}, "column 'a' holds struct"),
+        ({"a": [[1], [2, 3]], "y": [0, 1]}, "column 'a' holds lists of different lengths"),
+        ({"a": [["u"], ["v"]], "y": [0, 1]}, "lists must hold numbers"),
+        ({"a": [[1.0], [None]], "y": [0, 1]}, "has 1 missing value.* in its lists"),
     ],
 )
 def test_bad_parquet_columns(tmp_path, columns, message):
