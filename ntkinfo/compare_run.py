@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,15 +23,21 @@ from ntkinfo.compare_assembly import (
 )
 from ntkinfo.compare_config import CompareConfig
 from ntkinfo.config_reading import Problem, dump_config
+from ntkinfo.core.kept import Keeper, KeptPieces
 from ntkinfo.core.progress import Track, silent
-from ntkinfo.finite.comparison import Comparator
-from ntkinfo.finite.comparison_information import InformationSettings
+from ntkinfo.core.records import Estimate
+from ntkinfo.finite.comparison import Comparator, Comparison, Family, SplitComparison
+from ntkinfo.finite.comparison_discrepancies import Measured
+from ntkinfo.finite.comparison_divergence import Chance
+from ntkinfo.finite.comparison_information import InformationSettings, MemberInformation
+from ntkinfo.finite.comparison_moments import Moments
 from ntkinfo.finite.comparison_parameters import ParameterBound, parameters_beside_bound
 from ntkinfo.finite.comparison_study import WidthResult, scaling_of, study_width
 from ntkinfo.finite.ensembles import EnsembleOutputs, EnsembleSettings, train_ensemble
 from ntkinfo.finite.networks import has_kinks
 from ntkinfo.finite.parameter_information import MemberSettings
 from ntkinfo.finite.trainer import DivergedError, Interrupted
+from ntkinfo.finite.verdict import Verdict
 from ntkinfo.information.curve_files import save_curves
 from ntkinfo.report.comparison_dataset import comparison_dataset, with_parameters
 from ntkinfo.report.comparison_figure import comparison_figure
@@ -40,10 +45,23 @@ from ntkinfo.report.comparison_table import print_comparison
 from ntkinfo.report.progress import ConsoleProgress, Interruptible, uninterrupted
 from ntkinfo.report.results import ResultsFolder
 from ntkinfo.report.style import save_figure
-from ntkinfo.running import DONE, INTERRUPTED, Job, Switches, asked_for, refuse_to_replace, run_job
+from ntkinfo.running import DONE, INTERRUPTED, Job, Switches, refuse_to_replace, run_job
+from ntkinfo.unfinished import Unfinished, command_of
 
 _LEAST_MEMBERS = 24
-_CHECKPOINT = "checkpoint"
+_KEPT = (
+    ParameterBound,
+    WidthResult,
+    Comparison,
+    SplitComparison,
+    Moments,
+    Family,
+    Chance,
+    MemberInformation,
+    Measured,
+    Verdict,
+    Estimate,
+)
 _REPLICATES = 8  # ensembles from the law behind the bias of informations, which take longer than all else
 
 
@@ -64,48 +82,67 @@ def run_compare(path: str | None, given: Mapping[str, Any], problems: Sequence[P
 
 def _run(config: CompareConfig, switches: Switches, messages: Console, output: Console) -> int:
     with ResultsFolder(config.output.folder) as folder:
-        refuse_to_replace(folder.folder, _names(config), switches, asked_for(config))
+        refuse_to_replace(folder.folder, _names(config), switches)
         start = time.monotonic()
         made = plan(config)
+        command = command_of(resolved(config, made), fingerprint=made.data.fingerprint)
+        unfinished = Unfinished(folder.folder, _names(config), command, switches)
         _describe(output, config, made)
-        checkpoint = Path(config.ensemble.checkpoint or folder.folder / _CHECKPOINT)
-        with uninterrupted():
-            with ConsoleProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
-                parameters = _parameters(config, made, track)
-                results, whole = compute(config, made, checkpoint, track)
+        with uninterrupted(), unfinished as checkpoint:
+            keeper, bars = KeptPieces(checkpoint / "compared", command, _KEPT), ConsoleProgress(messages)
+            with keeper as kept, bars, Interruptible(silent if switches.quiet else bars) as track:
+                parameters, results, whole = compute(config, made, kept, checkpoint, track)
             if not results:
-                messages.print(f"Interrupted before any width was finished; {_goes_on(checkpoint)}")
+                messages.print(f"Interrupted before any width was finished; {unfinished.told}.")
                 return INTERRUPTED
             settings = comparison_settings(config, made.law)
             found = comparison_dataset(results, scaling_of(results, _kinks(made)), made.law, settings.level)
             found = found if parameters is None else with_parameters(found, parameters)
             found = found.assign_attrs(complete="yes" if whole else "no, interrupted")
-            written = _write(folder, found, config, made)
+            written = _write(folder, found.assign_attrs(asked=unfinished.asked), config, made)
+            if whole:
+                unfinished.remove()
         print_comparison(output, found)
         _print_notes(output, found)
         names = ", ".join(place.name for place in written)
         output.print(f"\n{names} in {escape(str(folder.folder))} ({time.monotonic() - start:.0f} s)", soft_wrap=True)
-        if whole and config.ensemble.checkpoint is None:
-            shutil.rmtree(checkpoint, ignore_errors=True)
     if not whole:
         missing = ", ".join(str(width) for width in made.ensembles if width not in found["width"].values)
         missing = f"widths {missing}" if missing else "members of the last width"
-        messages.print(f"Interrupted. What was finished is written; missing: {missing}; {_goes_on(checkpoint)}")
+        messages.print(f"Interrupted. What was finished is written; missing: {missing}; the same command goes on.")
         return INTERRUPTED
     return DONE
 
 
-def compute(config: CompareConfig, made: Plan, checkpoint: Path, progress: Track) -> tuple[list[WidthResult], bool]:
+def compute(
+    config: CompareConfig, made: Plan, kept: Keeper, checkpoint: Path, progress: Track
+) -> tuple[ParameterBound | None, list[WidthResult], bool]:
+    """The parameters' bound, and every width trained and compared; say whether all were finished."""
+    try:
+        parameters = kept.recall("parameters", lambda: _parameters(config, made, progress))
+    except KeyboardInterrupt:
+        return None, [], False
+    results, whole = _widths(config, made, kept, checkpoint, progress)
+    return parameters, results, whole
+
+
+def _widths(
+    config: CompareConfig, made: Plan, kept: Keeper, checkpoint: Path, progress: Track
+) -> tuple[list[WidthResult], bool]:
     """Train and compare one width after the other; say whether all were finished."""
     comparator, results = Comparator(made.law, comparison_settings(config, made.law)), []
     information = (
         InformationSettings(_REPLICATES, seed=config.comparison.seed) if config.comparison.information else None
     )
     for width in made.ensembles:
-        shown = _at_width(progress, width)
-        try:
+
+        def studied(width: int = width) -> WidthResult:
+            shown = _at_width(progress, width)
             outputs = _train(config, made, width, checkpoint, shown)
-            results.append(study_width(outputs, comparator, information, shown))
+            return study_width(outputs, comparator, information, shown)
+
+        try:
+            results.append(kept.recall(f"width {width}", studied))
         except Interrupted as interruption:
             partial = interruption.partial
             if partial is not None and partial.members >= _LEAST_MEMBERS:
@@ -150,7 +187,7 @@ def _train(config: CompareConfig, made: Plan, width: int, checkpoint: Path, prog
         members=made.ensembles[width],
         seed=ensemble_seed(config, width),
         precision=given.precision,
-        checkpoint=checkpoint / f"width-{width}",
+        checkpoint=Path(given.checkpoint or checkpoint) / f"width-{width}",
         linearised=given.twins,
         kernel_inputs=min(given.kernel_inputs, len(made.data.x_train)),
     )
@@ -180,10 +217,6 @@ def _names(config: CompareConfig) -> list[str]:
     return ["compare.nc", "config.toml", *(f"compare.{suffix}" for suffix in config.output.formats)]
 
 
-def _goes_on(checkpoint: Path) -> str:
-    return f"the same command goes on from {checkpoint}."
-
-
 def _describe(output: Console, config: CompareConfig, made: Plan) -> None:
     data = made.data
     output.print(made.network.describe(), highlight=False, soft_wrap=True)
@@ -208,7 +241,7 @@ def _print_notes(output: Console, found: xr.Dataset) -> None:
 
 def _write(folder: ResultsFolder, found: xr.Dataset, config: CompareConfig, made: Plan) -> list[Path]:
     text = dump_config(resolved(config, made))
-    found = found.assign_attrs(configuration=text, asked=asked_for(config))
+    found = found.assign_attrs(configuration=text)
     figure = comparison_figure(found)
     files: dict[str, Any] = {"compare.nc": lambda place: save_curves(found, place)}
     for suffix in dict.fromkeys(config.output.formats):

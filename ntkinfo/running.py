@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any, Generic
 from rich.console import Console
 from rich.markup import escape
 
-from ntkinfo.config_reading import ConfigError, Configuration, Finding, Problem, dump_config, load_config
+from ntkinfo.config_reading import ConfigError, Configuration, Finding, Problem, load_config
 from ntkinfo.report.terminal import Terminal
 
 DONE, FAILED, NOT_CERTIFIED, INTERRUPTED = 0, 2, 3, 130
@@ -114,37 +113,22 @@ def _write_page(config: Any, code: int, output: Console) -> None:
     output.print(f"{page.name} in {escape(str(page.parent))}", soft_wrap=True)
 
 
-def refuse_to_replace(folder: Path, names: Sequence[str], switches: Switches, asked: str = "") -> None:
-    """Raise ValueError where a folder holds results of these names and may not lose them.
+def refuse_to_replace(folder: Path, names: Sequence[str], switches: Switches) -> None:
+    """Raise ValueError where a folder holds results of these names and may not lose them; unfinished ones it may.
 
     Args:
         folder: of the results.
         names: of the files that a run writes, its numbers first.
         switches: what only the command line says.
-        asked: what this run was asked for (`asked_for`): what the same command left unfinished, it may replace.
     """
+    from ntkinfo.unfinished import unfinished
+
     there = [name for name in names if (folder / name).exists()]
-    if there and not switches.overwrite and not (asked and _unfinished(folder / names[0], asked)):
+    if there and not switches.overwrite and not unfinished(folder, names):
         raise ValueError(
             f"{folder} holds results already ({', '.join(there)}); add --overwrite to replace them, "
             "or name another folder with --out"
         )
-
-
-def asked_for(config: Any) -> str:
-    """What a run was asked for, as its results keep it under `asked`: the same for the same command."""
-    return hashlib.sha256(f"{Path.cwd()}\n{dump_config(config)}".encode()).hexdigest()
-
-
-def _unfinished(place: Path, asked: str) -> bool:
-    """Whether a file holds what an interrupted run of the same command had finished."""
-    from ntkinfo.information.curve_files import load_curves
-
-    try:
-        kept = load_curves(place).attrs
-    except (OSError, ValueError):
-        return False
-    return str(kept.get("complete", "yes")).startswith("no") and kept.get("asked") == asked
 
 
 def _load(job: Job, path: str | None, given: Mapping[str, Any], problems: Sequence[Problem]) -> Any:

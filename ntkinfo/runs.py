@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ntkinfo.core.records import Dataset
 from ntkinfo.information import curves as information
 from ntkinfo.information.certificate import Certificate
 from ntkinfo.information.curve_methods import harmonised
-from ntkinfo.information.quantities import by_default
+from ntkinfo.information.quantities import by_default, choose
 from ntkinfo.report.certificate import print_certificate
 from ntkinfo.report.figures import curves_figure
 from ntkinfo.report.inputs import described_inputs
@@ -29,7 +30,8 @@ from ntkinfo.report.results import ResultsFolder
 from ntkinfo.report.series import panels
 from ntkinfo.report.style import save_figure
 from ntkinfo.report.summary import print_summary
-from ntkinfo.running import DONE, INTERRUPTED, NOT_CERTIFIED, Job, Switches, asked_for, refuse_to_replace, run_job
+from ntkinfo.running import DONE, INTERRUPTED, NOT_CERTIFIED, Job, Switches, refuse_to_replace, run_job
+from ntkinfo.unfinished import Unfinished, command_of
 
 
 def run_curves(path: str | None, given: Mapping[str, Any], problems: Sequence[Problem], switches: Switches) -> int:
@@ -60,17 +62,23 @@ def _print_notes(output: Console, curves: xr.Dataset) -> None:
 
 def _run(config: Config, switches: Switches, messages: Console, output: Console) -> int:
     with ResultsFolder(config.output.folder) as folder:
-        _refuse_to_replace(folder.folder, config, switches)
+        names = _names(config)
+        refuse_to_replace(folder.folder, names, switches)
         start = time.monotonic()
         data = assembly.load_data(config)
+        asked = assembly.resolved(config, data, _chosen(config, data))
+        kept = Unfinished(folder.folder, names, command_of(asked, fingerprint=data.fingerprint), switches)
         _describe(output, config, data)
-        with uninterrupted():
+        with uninterrupted(), kept as checkpoint:
             with ConsoleProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
-                curves, whole = compute(config, data, track)
+                curves, whole = compute(config, data, track, checkpoint)
             if not curves.data_vars:
-                messages.print("Interrupted before anything was finished; nothing was written.")
+                messages.print(f"Interrupted before anything was finished; {kept.told}.")
                 return INTERRUPTED
-            written = _write(folder, curves, config, data)
+            curves = curves.assign_attrs(asked=kept.asked)
+            written = _write(folder, curves, config, asked if not whole else None, data)
+            if whole:
+                kept.remove()
         _summarise(output, curves, config.output.bits)
         _print_notes(output, curves)
         certificates = certificates_of(curves)
@@ -80,7 +88,7 @@ def _run(config: Config, switches: Switches, messages: Console, output: Console)
     if not whole:
         missing = _missing(curves, config)
         messages.print(
-            f"Interrupted. What was finished is written; missing: {missing}; the same command starts again.",
+            f"Interrupted. What was finished is written; missing: {missing}; the same command goes on.",
             soft_wrap=True,
         )
         return INTERRUPTED
@@ -107,8 +115,9 @@ def certificates_of(curves: xr.Dataset) -> dict[str, Certificate]:
     return {f"depth {int(depth)}": Certificate.from_json(each) for depth, each in pairs if each}
 
 
-def compute(config: Config, data: Dataset, progress: Track) -> tuple[xr.Dataset, bool]:
+def compute(config: Config, data: Dataset, progress: Track, checkpoint: Path) -> tuple[xr.Dataset, bool]:
     """Curves of every depth, stacked along `depth` where there are several, and whether they are complete."""
+    settings = assembly.settings(config)
     networks = assembly.networks(config)
     finished: dict[int | None, xr.Dataset] = {}
     whole = True
@@ -120,7 +129,7 @@ def compute(config: Config, data: Dataset, progress: Track) -> tuple[xr.Dataset,
                 assembly.times(config),
                 procedure=assembly.procedure(config),
                 quantities=assembly.quantities(config),
-                settings=assembly.settings(config),
+                settings=replace(settings, checkpoint=checkpoint / ("curves" if depth is None else f"depth-{depth}")),
                 progress=progress if len(networks) == 1 else _at_depth(progress, depth),
             )
         except information.Interrupted as interruption:
@@ -166,10 +175,18 @@ def _agreed(values: Sequence[Any]) -> Any:
     return values[0] if len(set(texts)) == 1 else f"[{', '.join(texts)}]"
 
 
-def _write(folder: ResultsFolder, curves: xr.Dataset, config: Config, data: Dataset) -> list[Path]:
+def _chosen(config: Config, data: Dataset) -> list[str]:
+    """The quantities that are to be computed."""
+    noisy = assembly.procedure(config).temperature > 0
+    return list(choose(assembly.quantities(config), data.labels_train is not None, noisy))
+
+
+def _write(
+    folder: ResultsFolder, curves: xr.Dataset, config: Config, asked: Config | None, data: Dataset
+) -> list[Path]:
     computed = [name for name in information.QUANTITIES if name in curves]
-    text = dump_config(assembly.resolved(config, data, config.curves.quantities or computed))
-    curves = curves.assign_attrs(configuration=text, asked=asked_for(config))
+    text = dump_config(asked or assembly.resolved(config, data, config.curves.quantities or computed))
+    curves = curves.assign_attrs(configuration=text)
     files: dict[str, Any] = {"curves.nc": lambda place: information.save_curves(curves, place)}
     if any(panels(curves)):
         figure = curves_figure(curves, bits=config.output.bits)
@@ -186,9 +203,8 @@ def _certificate_text(curves: xr.Dataset) -> str:
     return json.dumps(records.get("", records), indent=1) + "\n"
 
 
-def _refuse_to_replace(folder: Path, config: Config, switches: Switches) -> None:
-    names = ["curves.nc", "config.toml", "certificate.json", *(f"curves.{suffix}" for suffix in config.output.formats)]
-    refuse_to_replace(folder, names, switches, asked_for(config))
+def _names(config: Config) -> list[str]:
+    return ["curves.nc", "config.toml", "certificate.json", *(f"curves.{suffix}" for suffix in config.output.formats)]
 
 
 def _describe(output: Console, config: Config, data: Dataset) -> None:

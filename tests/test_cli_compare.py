@@ -40,7 +40,8 @@ def compare(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "130")
 
     def call(overwrite=False, path=None, **flags):
-        code = compare_run.run_compare(path, {} if path else SMALL | flags, [], Switches(overwrite=overwrite))
+        given = flags if path else SMALL | flags
+        code = compare_run.run_compare(path, given, [], Switches(overwrite=overwrite))
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 
@@ -61,7 +62,7 @@ def test_an_interrupted_run_goes_on_from_the_configuration_it_wrote(compare, tmp
     code, out, err = compare(**{"--out": "results"})
     assert code == 130
     assert "missing: widths 32" in err
-    assert "goes on from" in err
+    assert "the same command goes on" in err
     assert "width 16: " in out
     part = load_curves(tmp_path / "results" / "compare.nc")
     assert part["width"].values.tolist() == [8, 16]
@@ -72,10 +73,11 @@ def test_an_interrupted_run_goes_on_from_the_configuration_it_wrote(compare, tmp
     assert tomllib.loads((tmp_path / "results" / "config.toml").read_text())["training"]["step_size"] == pytest.approx(
         float(part["time"][1])
     )
-    code, _, err = compare(path=written)
+    code, _, err = compare(path=written, **{"--members": "25"})
     assert code == 2
+    assert "ensemble.members is [24, 24, 24] there and [25, 25, 25] here" in err
     assert "--overwrite" in err
-    code, out, err = compare(overwrite=True, path=written)
+    code, out, err = compare(path=written)
     assert code == 0, err
     assert "kernel start" in out
     assert files(tmp_path / "results") == ["compare.nc", "compare.png", "config.toml"]

@@ -17,6 +17,11 @@ from ntkinfo.report.progress import ConsoleProgress, Interruptible
 from tests.cli_helpers import FAST, command, files
 
 
+def results(tmp_path):
+    """What is there but for what is kept for the same command."""
+    return [name for name in files(tmp_path / "results") if not name.startswith("checkpoint")]
+
+
 def test_interruption_writes_what_is_finished(curves, tmp_path, monkeypatch):
     real, calls = runs.information.information_curves, []
 
@@ -34,7 +39,7 @@ def test_interruption_writes_what_is_finished(curves, tmp_path, monkeypatch):
     assert code == 130
     assert "Interrupted" in err
     assert "depths 3" in err
-    assert files(tmp_path / "results") == ["config.toml", "curves.nc", "curves.png"]
+    assert results(tmp_path) == ["config.toml", "curves.nc", "curves.png"]
     result = load_curves(tmp_path / "results" / "curves.nc")
     assert result.attrs["complete"] == "no, interrupted"
     assert result["depth"].values.tolist() == [1, 2]
@@ -68,7 +73,8 @@ def test_control_c_on_a_real_run(tmp_path):
     assert process.returncode == 130, err
     assert "Interrupted. What was finished is written" in err
     assert "Traceback" not in err
-    assert files(tmp_path / "results") == ["config.toml", "curves.nc", "curves.png"]
+    assert results(tmp_path) == ["config.toml", "curves.nc", "curves.png"]
+    assert files(tmp_path / "results" / "checkpoint")
     result = load_curves(tmp_path / "results" / "curves.nc")
     assert result.attrs["complete"] == "no, interrupted"
     assert np.isfinite(result["loss_mean"]).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +13,7 @@ from ntkinfo.bottleneck.discrete import BottleneckSolution, SolverSettings, solv
 from ntkinfo.bottleneck.problems import DiscreteProblem
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array
+from ntkinfo.core.kept import Keeper, NotKept
 from ntkinfo.core.progress import Track, bar
 
 ACCURATE = "as accurate as asked for"
@@ -197,6 +198,7 @@ def bottleneck_curve(
     settings: SolverSettings | None = None,
     points: int = 400,
     progress: Track = bar,
+    kept: Keeper | None = None,
 ) -> DiscreteCurve:
     """The bottleneck curve, resolved to a requested accuracy.
 
@@ -212,6 +214,7 @@ def bottleneck_curve(
             accuracy.
         points: most solutions.
         progress: how to show where the work is.
+        kept: remembers the solutions of a call with the same arguments that was interrupted.
 
     Returns:
         The curve; `stop` says why it ended, `gap` how close the bounds are.
@@ -224,7 +227,7 @@ def bottleneck_curve(
     checks.whole("points", points)
     solved: list[BottleneckSolution] = []
     outcome = [GIVEN]
-    work = _points(problem, accuracy, wanted, settings or SolverSettings(), outcome)
+    work = _points(problem, accuracy, wanted, settings or SolverSettings(), outcome, kept or NotKept())
     try:
         for solution in progress(work, "bottleneck curve"):
             solved.append(solution)
@@ -237,13 +240,23 @@ def bottleneck_curve(
 
 
 def _points(
-    problem: DiscreteProblem, accuracy: float | None, betas: np.ndarray, settings: SolverSettings, outcome: list[str]
+    problem: DiscreteProblem,
+    accuracy: float | None,
+    betas: np.ndarray,
+    settings: SolverSettings,
+    outcome: list[str],
+    kept: Keeper,
 ) -> Iterator[BottleneckSolution]:
     """Solutions as they come; the reason to stop is left in `outcome`."""
     solved: list[BottleneckSolution] = []
+
+    def solution(beta: float, settings: SolverSettings) -> BottleneckSolution:
+        compute = partial(solve, problem, beta, settings, _nearest(solved, beta))
+        solved.append(kept.recall(f"curve {len(solved)} {beta!r}", compute))
+        return solved[-1]
+
     for beta in betas:
-        solved.append(solve(problem, float(beta), settings, _nearest(solved, float(beta))))
-        yield solved[-1]
+        yield solution(float(beta), settings)
     if accuracy is None:
         return
     outcome[0] = ""
@@ -251,8 +264,7 @@ def _points(
     tried = set(np.round(np.log(betas) / _SAME_BETA))
     while (beta := _next_beta(_curve(problem, solved, ""), accuracy, tried, outcome)) is not None:
         tried.add(np.round(np.log(beta) / _SAME_BETA))
-        solved.append(solve(problem, beta, loose, _nearest(solved, beta)))
-        yield solved[-1]
+        yield solution(beta, loose)
 
 
 def _next_beta(curve: DiscreteCurve, accuracy: float, tried: set[float], outcome: list[str]) -> float | None:

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-_DESCRIPTION = "configuration.json"
+from ntkinfo.core.kept import claim, replacing
+
 # What reading a cut or foreign file raises inside numpy.load.
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
@@ -63,7 +64,7 @@ class Checkpoints:
                 f"checkpoint is {str(self.folder)!r}, which cannot be written to ({error.strerror}); "
                 "give a folder of yours, or leave the checkpoint out"
             ) from error
-        self._claim(json.loads(text))
+        claim(self.folder, json.loads(text))
 
     def path(self, lane: int) -> Path:
         """Where that lane's file is or would be."""
@@ -95,59 +96,10 @@ class Checkpoints:
         arrays: dict[str, Any] = {"digest": np.array(self.digest), "records": np.array(progress.records)}
         arrays |= {f"value_{k}": array for k, array in enumerate(progress.values)}
         arrays |= {f"state_{k}": array for k, array in enumerate(progress.state)}
-        with _replacing(self.path(lane)) as file:
+        with replacing(self.path(lane)) as file:
             np.savez(file, **arrays)
-
-    def _claim(self, configuration: dict[str, Any]) -> None:
-        """Leave the description in a new folder; raise where there is another one."""
-        path = self.folder / _DESCRIPTION
-        if not path.exists():
-            with _replacing(path) as file:
-                file.write(json.dumps(configuration, indent=1, sort_keys=True).encode())
-            return
-        try:
-            found = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise ValueError(f"checkpoint description {path} cannot be read ({error}); give another folder") from error
-        differing = sorted(key for key in {*found, *configuration} if found.get(key) != configuration.get(key))
-        if differing:
-            raise ValueError(
-                f"checkpoint folder {str(self.folder)!r} holds another run: "
-                f"{_differences(found, configuration, differing)}; give the settings of that run, or another folder"
-            )
-
-
-def _differences(found: dict[str, Any], wanted: dict[str, Any], keys: list[str]) -> str:
-    def short(value: Any) -> str:
-        text = json.dumps(value)
-        return text if len(text) <= 40 else text[:37] + "..."
-
-    return ", ".join(f"{key} is {short(found.get(key))} there and {short(wanted.get(key))} here" for key in keys)
 
 
 def _numbered(file: Any, name: str) -> list[np.ndarray]:
     count = sum(key.startswith(f"{name}_") for key in file.files)
     return [file[f"{name}_{k}"] for k in range(count)]
-
-
-class _replacing:  # noqa: N801 - used like open()
-    """A file written under a temporary name beside `path`, put in its place when all is written."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self):
-        handle, name = tempfile.mkstemp(dir=self.path.parent, suffix=".part")
-        self.temporary, self.file = Path(name), os.fdopen(handle, "wb")
-        return self.file
-
-    def __exit__(self, kind, error, trace):
-        try:
-            self.file.flush()
-            os.fsync(self.file.fileno())
-            self.file.close()
-            if kind is None:
-                self.temporary.replace(self.path)
-        finally:
-            self.file.close()
-            self.temporary.unlink(missing_ok=True)

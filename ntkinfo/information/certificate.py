@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -14,8 +15,10 @@ from scipy.stats import norm
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import float64
+from ntkinfo.core.kept import Keeper, NotKept
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Estimate
+from ntkinfo.information.curve_job import CurveSettings
 from ntkinfo.information.curve_table import SPLITS
 from ntkinfo.information.label_model import LabelModel
 from ntkinfo.information.quantities import QUANTITIES
@@ -185,20 +188,29 @@ def certify(
     """
     checks.positive("share", share)
     checks.probability("share", share)
-    checks.whole("seed", seed, least=0)
+    model = label_model or LabelModel()
+    settings = CurveSettings(seed=seed, extra_inputs=extra_inputs, label_model=model, certify=share)
+    return certified(distribution, curves, settings, progress, NotKept())
+
+
+def certified(
+    distribution: OutputDistribution, curves: xr.Dataset, settings: CurveSettings, progress: Track, kept: Keeper
+) -> Certificate:
+    """`certify` as the settings of the curves say; what is compared is kept time by time."""
+    share, seed = settings.certify, settings.seed
     if "time" not in curves.dims or not np.array_equal(curves["time"].values, distribution.times):
         raise ValueError("the curves are over other times than the distribution; give the curves of this distribution")
     names = [name for name in QUANTITIES if name in curves and name in ROUTES]
     chosen = _places(curves, names, len(distribution.times), share, np.random.default_rng([seed, 1]))
-    kernels = _kernels(distribution, np.random.default_rng([seed, 2]))
+    kernels = kept.recall(f"kernels compared {seed}", lambda: _kernels(distribution, np.random.default_rng([seed, 2])))
     route, compared = SecondRoute(distribution), {name: [] for name in names}
-    sizes = {name: _size(curves[name].values) for name in names}
     with float64():
         for index in progress(sorted(chosen), "second routes", len(chosen)):
-            snapshot = Snapshot(route, index)
-            for name, split in chosen[index]:
-                place = Place(snapshot, split, _seed(seed, index, split), extra_inputs, label_model or LabelModel())
-                compared[name] += list(_compare(curves, name, place, sizes[name]))
+            found = kept.recall(
+                f"compared {share} {index}", partial(_compared, curves, Snapshot(route, index), chosen[index], settings)
+            )
+            for name, each in found:
+                compared[name] += each
     return Certificate(share, seed, _findings(compared), _findings(kernels))
 
 
@@ -225,6 +237,23 @@ class _Comparison:
 
 
 _NOTHING = _Comparison("", float("nan"), float("nan"), float("nan"), "", False)
+
+
+def comparison_types() -> tuple[type, ...]:
+    """What is kept of a certificate in the making."""
+    return (_Comparison,)
+
+
+def _compared(
+    curves: xr.Dataset, snapshot: Snapshot, chosen: list[tuple[str, str]], settings: CurveSettings
+) -> list[tuple[str, list[_Comparison]]]:
+    """The comparisons of every quantity and split that is checked at one time."""
+    found = []
+    for name, split in chosen:
+        seed = _seed(settings.seed, snapshot.index, split)
+        place = Place(snapshot, split, seed, settings.extra_inputs, settings.label_model)
+        found.append((name, list(_compare(curves, name, place, _size(curves[name].values)))))
+    return found
 
 
 def _places(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ntkinfo.core import checks
+from ntkinfo.core.kept import Keeper
 from ntkinfo.core.progress import Track
 from ntkinfo.information.curve_table import SPLITS, CurveTable
 from ntkinfo.information.label_model import LabelModel
@@ -35,6 +37,8 @@ class CurveSettings:
         store: folder that keeps kernels between runs, or None.
         certify: share of the times at which every value is computed once more by a second route (`certify`), from 0
             for none to 1 for all.
+        checkpoint: folder that keeps what is finished, where that takes more than two seconds, so that the same call
+            goes on after an interruption, to the same numbers; or None. Another call is refused.
     """
 
     seed: int = 0
@@ -45,6 +49,7 @@ class CurveSettings:
     interpolation_tolerance: float = 1e-6
     store: KernelStore | str | os.PathLike | None = field(default=None, repr=False)
     certify: float = field(default=0.0, repr=False)
+    checkpoint: str | os.PathLike | None = field(default=None, repr=False)
 
     def __post_init__(self):
         checks.whole("seed", self.seed, least=0)
@@ -79,6 +84,19 @@ class Job:
     settings: CurveSettings
     errors: NumericalErrors
     progress: Track
+    kept: Keeper
+
+    def stage(self, key: str, fill: Callable[[], object]) -> None:
+        """Fill a part of the table, or put back what is kept of it."""
+        done: list[list[tuple[Any, ...]]] = []
+
+        def compute() -> list[tuple[Any, ...]]:
+            done.append(self.table.record(fill))
+            return done[0]
+
+        log = self.kept.recall(key, compute)
+        if not done:
+            self.table.replay(log)
 
     def sides(self) -> Iterator[Side]:
         """Training and test inputs."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from ntkinfo.core.records import Estimate, errors_of
+from ntkinfo.core.records import Estimate, Meaning, errors_of
 from ntkinfo.core.units import unit_attributes
 from ntkinfo.information.curve_methods import SUFFIX, MethodCodes
 from ntkinfo.information.provenance import TIME_UNITS
@@ -27,15 +28,25 @@ class CurveTable:
         self._values: dict[str, np.ndarray] = {}
         self._routes: dict[str, MethodCodes] = {}
         self._notes: dict[str, None] = {}
+        self._log: list[tuple[Any, ...]] = []
+
+    def record(self, fill: Callable[[], object]) -> list[tuple[Any, ...]]:
+        """Call what puts values here; returns what it put, for `replay`."""
+        self._log = []
+        fill()
+        return self._log
+
+    def replay(self, log: Sequence[tuple[Any, ...]]) -> None:
+        """Put again what `record` returned."""
+        for kind, *content in log:
+            {"put": self._put, "route": self._route, "note": self.note}[kind](*content)
 
     def put(self, name: str, values: Any, split: str | None = None, part: slice = slice(None)) -> None:
         """Put values at some of the times; variables that were not asked for are passed over."""
-        base = base_name(name)
-        if base not in self._chosen:
-            return
-        if name not in self._values:
-            self._values[name] = np.full(self._shape(base), np.nan)
-        self._values[name][_place(split, part)] = np.asarray(values)
+        if base_name(name) in self._chosen:
+            values = np.array(values)  # a copy, for the log
+            self._log.append(("put", name, values, split, part))
+            self._put(name, values, split, part)
 
     def put_estimate(self, name: str, estimate: Estimate, split: str | None = None, part: slice = slice(None)) -> None:
         """Put a value and its error, and remember what the value is and how it was computed."""
@@ -43,7 +54,9 @@ class CurveTable:
             return
         self.put(name, estimate.value, split, part)
         self.put(f"{name}_standard_error", estimate.standard_error, split, part)
-        self._routes.setdefault(name, MethodCodes(self._shape(name))).put(_place(split, part), estimate)
+        route = (estimate.meaning, estimate.method)
+        self._log.append(("route", name, route, split, part))
+        self._route(name, route, split, part)
 
     def put_closed_form(
         self, name: str, values: Any, errors: Any, split: str | None = None, part: slice = slice(None)
@@ -52,12 +65,22 @@ class CurveTable:
         self.put(name, values, split, part)
         self.put(f"{name}_standard_error", errors_of(np.asarray(values), errors), split, part)
 
+    def _put(self, name: str, values: np.ndarray, split: str | None, part: slice) -> None:
+        if name not in self._values:
+            self._values[name] = np.full(self._shape(base_name(name)), np.nan)
+        self._values[name][_place(split, part)] = values
+
+    def _route(self, name: str, route: tuple[Meaning, str], split: str | None, part: slice) -> None:
+        codes = self._routes.setdefault(name, MethodCodes(self._shape(name)))
+        codes.put(_place(split, part), Estimate(0.0, 0.0, *route))
+
     def _shape(self, name: str) -> tuple[int, ...]:
         count = len(self._times)
         return (count, len(SPLITS)) if "split" in QUANTITIES[name].dims else (count,)
 
     def note(self, *notes: str) -> None:
         """Remember what the reader of the result has to know."""
+        self._log.append(("note", *notes))
         self._notes.update(dict.fromkeys(notes))
 
     def dataset(self, attributes: dict[str, Any]) -> xr.Dataset:

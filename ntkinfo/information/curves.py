@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +14,16 @@ from jaxtyping import Float
 
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import float64, to_numpy
+from ntkinfo.core.kept import KeptPieces, NotKept
+from ntkinfo.core.linear_algebra import Spectrum
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, bar
-from ntkinfo.core.records import Dataset
-from ntkinfo.information.certificate import certify
+from ntkinfo.core.records import Dataset, fingerprint
+from ntkinfo.core.versions import versions
+from ntkinfo.information.certificate import certified, certify, comparison_types
 from ntkinfo.information.curve_files import load_curves, save_curves
 from ntkinfo.information.curve_groups import AT_EACH_TIME, BY_SPLIT, STREAMED, WHOLE
-from ntkinfo.information.curve_job import CurveSettings, Job
+from ntkinfo.information.curve_job import CurveSettings, Job, Side
 from ntkinfo.information.curve_table import CurveTable
 from ntkinfo.information.noiseless import discrete_entropy
 from ntkinfo.information.numerical_errors import NumericalErrors
@@ -25,7 +31,9 @@ from ntkinfo.information.provenance import provenance
 from ntkinfo.information.quantities import QUANTITIES, choose
 from ntkinfo.kernels.architectures import Network
 from ntkinfo.kernels.blocks import kernel_blocks
-from ntkinfo.training.output_distribution import OutputDistribution, output_distribution
+from ntkinfo.kernels.records import KernelBlocks
+from ntkinfo.kernels.store import PatientStore
+from ntkinfo.training.output_distribution import Decomposition, OutputDistribution, decompose, output_distribution
 from ntkinfo.training.procedures import GradientFlow, Procedure
 
 __all__ = [
@@ -90,6 +98,7 @@ def information_curves(
     Raises:
         ValueError: anything in the input that does not fit, before long work starts.
         MemoryError: kernels that do not fit.
+        ValueError: a checkpoint of another call.
         Interrupted: on Ctrl-C once the kernels are there, with what was finished.
 
     >>> from ntkinfo.kernels.architectures import FullyConnected
@@ -106,9 +115,15 @@ def information_curves(
     chosen = choose(quantities, data.labels_train is not None, procedure.temperature > 0)
     _check_settings(settings, data)
     _require_memory(data, len(times), _joint_inputs(chosen, settings, data))
-    blocks = kernel_blocks(network, data, store=settings.store, progress=progress)
-    distribution = output_distribution(blocks, data, procedure, np.asarray(times, dtype=np.float64))
-    curves = curves_of(distribution, quantities=quantities, settings=settings, progress=progress)
+    store = settings.store
+    if store is None and settings.checkpoint is not None:
+        store = PatientStore(Path(settings.checkpoint) / "kernels")
+    blocks = kernel_blocks(network, data, store=store, progress=progress)
+    times = np.asarray(times, dtype=np.float64)
+    with _keeper(blocks, data, procedure, times, chosen, settings) as kept:
+        known = kept.recall("decomposition", lambda: decompose(blocks, procedure.tangent, procedure.prior))
+        distribution = output_distribution(blocks, data, procedure, times, known)
+        curves = _curves(distribution, chosen, settings, progress, kept)
     return curves.assign_attrs(network=network.describe(), network_fingerprint=network.fingerprint)
 
 
@@ -153,16 +168,55 @@ def curves_of(
     labelled = distribution.data.labels_train is not None
     chosen = choose(quantities, labelled, distribution.procedure.temperature > 0)
     _check_settings(settings, distribution.data)
+    law = distribution
+    with _keeper(law.blocks, law.data, law.procedure, law.times, chosen, settings) as kept:
+        return _curves(distribution, chosen, settings, progress, kept)
+
+
+def _curves(
+    distribution: OutputDistribution,
+    chosen: tuple[str, ...],
+    settings: CurveSettings,
+    progress: Track,
+    kept: KeptPieces | NotKept,
+) -> xr.Dataset:
     settings.label_model.check(distribution)
     table = CurveTable(distribution, chosen)
-    job = Job(table, distribution, chosen, settings, NumericalErrors(distribution), progress)
+    job = Job(table, distribution, chosen, settings, NumericalErrors(distribution), progress, kept)
     try:
         with float64():
             _fill(job)
     except KeyboardInterrupt:
         raise Interrupted(_dataset(table, distribution, settings)) from None
     curves = _dataset(table, distribution, settings)
-    return curves if settings.certify == 0 else _certified(distribution, curves, settings, progress)
+    return curves if settings.certify == 0 else _certified(distribution, curves, settings, progress, kept)
+
+
+def _keeper(
+    blocks: KernelBlocks,
+    data: Dataset,
+    procedure: Procedure,
+    times: np.ndarray,
+    chosen: tuple[str, ...],
+    settings: CurveSettings,
+) -> AbstractContextManager[KeptPieces | NotKept]:
+    """What keeps the finished parts of curves where a checkpoint is given."""
+    if settings.checkpoint is None:
+        return nullcontext(NotKept())
+    covariance = settings.label_model.covariance
+    kernels = [blocks.train.nngp, blocks.train.ntk, blocks.test.nngp, blocks.test.ntk]
+    description = {
+        "kernels": blocks.fingerprint or "".join(fingerprint(to_numpy(kernel)) for kernel in kernels),
+        "data": data.fingerprint,
+        "procedure": repr(procedure),
+        "times": fingerprint(times),
+        "quantities": list(chosen),
+        "settings": repr(settings),
+        "label_model": settings.label_model.description,
+        "label_covariance": "" if covariance is None else fingerprint(to_numpy(covariance)),
+        **versions(),
+    }
+    return KeptPieces(settings.checkpoint, description, (Decomposition, Spectrum, *comparison_types()))
 
 
 def _dataset(table: CurveTable, distribution: OutputDistribution, settings: CurveSettings) -> xr.Dataset:
@@ -183,39 +237,44 @@ def _fill(job: Job) -> None:
     groups = {QUANTITIES[name].group for name in job.chosen}
     for group in WHOLE:
         if group in groups:
-            WHOLE[group](job)
+            job.stage(group, partial(WHOLE[group], job))
     streamed = [STREAMED[group] for group in STREAMED if group in groups]
     for side in job.sides() if streamed else ():
-        for part, mean, variance in side.law.chunks():
-            for add in streamed:
-                add(job, side, part, mean, variance)
+        for part in side.law.parts():
+            job.stage(f"closed forms {side.split} {part.start}", partial(_stream, streamed, job, side, part))
         job.table.note(*(f"{side.split}: {note}" for note in side.law.notes))
-    split = [BY_SPLIT[group] for group in BY_SPLIT if group in groups]
-    for side in job.sides() if split else ():
-        for add in split:
-            add(job, side)
+    for side in job.sides():
+        for group in BY_SPLIT:
+            if group in groups:
+                job.stage(f"{group} {side.split}", partial(BY_SPLIT[group], job, side))
     each = [AT_EACH_TIME[group] for group in AT_EACH_TIME if group in groups]
     count = len(job.law.times)
     for side in job.sides() if each else ():
         for index in job.progress(range(count), f"I(Z;X), I(Z;Y), member error ({side.split})", count):
-            for add in each:
-                add(job, side, index)
+            job.stage(f"each {side.split} {index}", partial(_at, each, job, side, index))
+
+
+def _stream(streamed: Sequence[Callable[..., None]], job: Job, side: Side, part: slice) -> None:
+    mean, variance = side.law.mean_at(part), side.law.variance_at(part)
+    for add in streamed:
+        add(job, side, part, mean, variance)
+
+
+def _at(each: Sequence[Callable[[Job, Side, int], None]], job: Job, side: Side, index: int) -> None:
+    for add in each:
+        add(job, side, index)
 
 
 def _certified(
-    distribution: OutputDistribution, curves: xr.Dataset, settings: CurveSettings, progress: Track
+    distribution: OutputDistribution,
+    curves: xr.Dataset,
+    settings: CurveSettings,
+    progress: Track,
+    kept: KeptPieces | NotKept,
 ) -> xr.Dataset:
     """The curves with their certificate in the attribute `certificate`, as JSON."""
     try:
-        certificate = certify(
-            distribution,
-            curves,
-            share=settings.certify,
-            seed=settings.seed,
-            extra_inputs=settings.extra_inputs,
-            label_model=settings.label_model,
-            progress=progress,
-        )
+        certificate = certified(distribution, curves, settings, progress, kept)
     except KeyboardInterrupt:
         raise Interrupted(curves) from None
     return curves.assign_attrs(certificate=certificate.to_json())

@@ -10,11 +10,14 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 import warnings
 import zipfile
 from pathlib import Path
 
 import numpy as np
+
+from ntkinfo.core.kept import INTERVAL
 
 # What reading a cut, overwritten or foreign file raises inside numpy.load.
 _UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
@@ -87,6 +90,35 @@ class KernelStore:
             Path(temporary).replace(path)
         finally:
             Path(temporary).unlink(missing_ok=True)
+
+
+class PatientStore(KernelStore):
+    """A store for one run that is only to outlive an interruption: nothing is kept of work that takes no time.
+
+    Panels that are done in the first two seconds are not written. A folder that cannot be written to costs a warning.
+
+    Args:
+        folder: made when there is something to keep.
+    """
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+        self._due = time.monotonic() + INTERVAL
+
+    def save(self, key: str, nngp: np.ndarray, ntk: np.ndarray, error: float = 0.0) -> None:
+        """Write an entry, as a `KernelStore` does."""
+        if time.monotonic() < self._due:
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            super().save(key, nngp, ntk, error)
+        except OSError as reason:
+            self._due = float("inf")
+            warnings.warn(
+                f"finished kernels cannot be kept in {self.folder} ({reason.strerror or reason}); the run goes on",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
 def _digest(key: str, kernels: list[np.ndarray], error: float) -> str:

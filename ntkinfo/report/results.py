@@ -10,7 +10,7 @@ from types import TracebackType
 
 from ntkinfo.core.folder_lock import FolderLock
 
-_PICTURES = (".png", ".pdf", ".svg")
+PICTURES = (".png", ".pdf", ".svg")
 
 
 class ResultsFolder:
@@ -75,7 +75,7 @@ class ResultsFolder:
             OSError: a file cannot be written; names it, and what was written before it is kept.
         """
         done: list[str] = []
-        for name in sorted(files, key=lambda name: Path(name).suffix in _PICTURES):
+        for name in sorted(files, key=lambda name: Path(name).suffix in PICTURES):
             try:
                 files[name](self._hidden / name)
                 (self._hidden / name).replace(self.folder / name)

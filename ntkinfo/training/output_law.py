@@ -180,10 +180,14 @@ class OutputLaw(ABC):
 
     def chunks(self) -> Iterator[tuple[slice, Float[Array, "t p c"], Float[Array, "t p"]]]:
         """Stream (slice of the times, mean, variance), so that no (T, p, C) array is ever whole."""
+        for chosen in self.parts():
+            yield chosen, self.mean_at(chosen), self.variance_at(chosen)
+
+    def parts(self) -> Iterator[slice]:
+        """The slices of the times that `chunks` streams over."""
         size = max(1, _CHUNK_ELEMENTS // (self.n_inputs * self.n_outputs))
         for start in range(0, len(self.times), size):
-            chosen = slice(start, min(start + size, len(self.times)))
-            yield chosen, self.mean_at(chosen), self.variance_at(chosen)
+            yield slice(start, min(start + size, len(self.times)))
 
     def sample(self, seed: int, count: int, time: float) -> Float[np.ndarray, "s p c"]:
         """Draw `count` members' outputs at one time, jointly over the inputs, outputs independent.
