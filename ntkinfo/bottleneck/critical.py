@@ -20,6 +20,7 @@ from ntkinfo.bottleneck.discrete_search import SolverSettings
 from ntkinfo.bottleneck.onset import least_ratio
 from ntkinfo.bottleneck.problems import DiscreteProblem, row_entropies
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 
 _MOST_DIRECTIONS = 8
 _BISECTIONS = 60
@@ -47,6 +48,7 @@ class Split:
     jump: float
 
 
+@checked
 def critical_beta(problem: DiscreteProblem) -> float:
     """Where the trivial solution stops being a local minimum: 1/λ₂ of Σ_y p(x'|y) p(y|x).
 
@@ -76,6 +78,7 @@ def cluster_critical_betas(problem: DiscreteProblem, solution: BottleneckSolutio
     return np.where(values > 1e-14, 1 / np.maximum(values, 1e-300), np.inf)
 
 
+@checked
 def onset_beta(problem: DiscreteProblem) -> float:
     """The smallest β at which some encoder beats the trivial one.
 
@@ -111,6 +114,7 @@ def _directions(merged: DiscreteProblem) -> np.ndarray:
     return changes - (changes @ merged.input_law)[:, None]
 
 
+@checked
 def splits(problem: DiscreteProblem, largest: float, settings: SolverSettings | None = None) -> list[Split]:
     """Critical βs met on the way up from the trivial solution, a cluster split in two at each.
 

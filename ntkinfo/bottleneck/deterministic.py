@@ -17,6 +17,7 @@ from scipy.special import xlogy
 from ntkinfo.bottleneck.discrete_curve import DiscreteCurve
 from ntkinfo.bottleneck.problems import DiscreteProblem
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 
 EXACT = "exact: dynamic programme over contiguous groups"
 LOCAL = "local optimum: no single input moves; best of all starts"
@@ -71,6 +72,7 @@ class SquaredSolution:
         return self.information_input**2 - self.beta * self.information_target
 
 
+@checked
 def solve_deterministic(
     problem: DiscreteProblem, beta: float, starts: int = 20, seed: int = 0
 ) -> DeterministicSolution:
@@ -104,6 +106,7 @@ def solve_deterministic(
     return DeterministicSolution(float(beta), codes, given, told, EXACT if exact else LOCAL)
 
 
+@checked
 def solve_squared(curve: DiscreteCurve, beta: float) -> SquaredSolution:
     """Minimise I(T;X)² - β I(T;Y) along the achievable bound of a curve.
 

@@ -13,6 +13,7 @@ from ntkinfo.bottleneck.discrete_engine import BottleneckDistortion, Distortion,
 from ntkinfo.bottleneck.discrete_search import Search, SolverSettings, descend, grouped_rows, random_starts
 from ntkinfo.bottleneck.problems import DiscreteProblem, checked_encoder, row_entropies
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 
 
@@ -90,6 +91,7 @@ class BottleneckSolution:
         return State(log(self.cluster_law), self.decoder)
 
 
+@checked
 def solve(
     problem: DiscreteProblem,
     beta: float,

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from ntkinfo.bottleneck.discrete import BottleneckSolution, SolverSettings, solve
 from ntkinfo.bottleneck.problems import DiscreteProblem
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.core.kept import Keeper, NotKept
 from ntkinfo.core.progress import Track, bar
@@ -191,6 +192,7 @@ class CurveInterrupted(KeyboardInterrupt):
         self.partial = partial
 
 
+@checked
 def bottleneck_curve(
     problem: DiscreteProblem,
     accuracy: float | None = 1e-3,

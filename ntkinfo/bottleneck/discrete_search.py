@@ -11,6 +11,7 @@ from ntkinfo.bottleneck.discrete_descent import CONVERGED, minimise
 from ntkinfo.bottleneck.discrete_engine import Distortion, Minimum, State
 from ntkinfo.bottleneck.problems import DiscreteProblem
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 
 CLUSTER_LIMIT = "converged; with more clusters it would be lower"
 # T = X where it has at most so many points for k values of Y: the more values, the more clusters the optimum needs, and
@@ -23,6 +24,7 @@ _ROUNDS = 60
 _SHARES = 0.5 ** np.arange(1, 31)
 
 
+@checked
 @dataclass(frozen=True)
 class SolverSettings:
     """How far a solution at one β is taken.

@@ -20,6 +20,7 @@ from ntkinfo.bottleneck.discrete_engine import State, log, sweep
 from ntkinfo.bottleneck.discrete_search import Search, SolverSettings, descend, grouped_rows, random_starts
 from ntkinfo.bottleneck.problems import DiscreteProblem
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.progress import Track, bar
 
 _RANK_TOLERANCE = 1e-8
@@ -118,6 +119,7 @@ class DualSolution:
         return natural_rank(self.decoder)
 
 
+@checked
 def solve_dual(
     problem: DiscreteProblem, beta: float, settings: SolverSettings | None = None, warm: DualSolution | None = None
 ) -> DualSolution:
@@ -149,6 +151,7 @@ def solve_dual(
     return _solution(problem, merged, distortion, search)
 
 
+@checked
 def dual_curve(
     problem: DiscreteProblem, betas: Sequence[float], settings: SolverSettings | None = None, progress: Track = bar
 ) -> tuple[DualSolution, ...]:
@@ -176,6 +179,7 @@ def dual_curve(
     return tuple(reversed(solved))
 
 
+@checked
 def dual_critical_beta(problem: DiscreteProblem) -> float:
     """Where the trivial solution of the dual stops being a local minimum.
 

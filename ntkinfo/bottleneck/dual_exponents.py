@@ -23,6 +23,7 @@ from ntkinfo.bottleneck.discrete import BottleneckSolution, solve
 from ntkinfo.bottleneck.discrete_search import SolverSettings
 from ntkinfo.bottleneck.dual import DualDistortion, DualSolution, dual_curve
 from ntkinfo.bottleneck.problems import DiscreteProblem, checked_encoder
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.core.progress import Track, bar
 
@@ -84,6 +85,7 @@ def error_exponents(problem: DiscreteProblem, encoder: Float[Array, "x t"]) -> E
     return Exponents(max(0.0, within), max(0.0, between))
 
 
+@checked
 def compare_exponents(
     problem: DiscreteProblem,
     betas: Sequence[float],
@@ -111,6 +113,7 @@ def compare_exponents(
     return exponents_beside(problem, ordinary, dual)
 
 
+@checked
 def exponents_beside(
     problem: DiscreteProblem, ordinary: Sequence[BottleneckSolution], dual: Sequence[DualSolution]
 ) -> ExponentComparison:

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, to_numpy
 from ntkinfo.core.linear_algebra import cholesky
 from ntkinfo.data.synthetic import GaussianPair
@@ -34,6 +35,7 @@ class BottleneckCurve:
     directions: Int[np.ndarray, "*b"]
 
 
+@checked
 @dataclass(frozen=True)
 class GaussianBottleneck:
     """The information bottleneck of jointly Gaussian X and Y, from their covariances.

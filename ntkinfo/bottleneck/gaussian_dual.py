@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from ntkinfo.bottleneck.gaussian import GaussianBottleneck
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, to_numpy
 
 
@@ -35,6 +36,7 @@ class DualCurve:
     directions: Int[np.ndarray, "*b"]
 
 
+@checked
 @dataclass(frozen=True)
 class GaussianDualBottleneck:
     """The dual bottleneck of the law that a `GaussianBottleneck` holds.

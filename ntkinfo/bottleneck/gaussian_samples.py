@@ -11,6 +11,7 @@ from jaxtyping import Float
 
 from ntkinfo.bottleneck.gaussian import GaussianBottleneck
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, to_numpy
 
 _PLENTY, _ENOUGH = 10, 4  # samples a column: above which nothing is shrunk, and below which intervals cover too little
@@ -115,6 +116,7 @@ class SampledBottleneck:
         return Interval(value, error, low, high, plain, shrunk, self.confidence)
 
 
+@checked
 def bottleneck_from_samples(
     x: Float[Array, "n dx"],
     y: Float[Array, "rows dy"],

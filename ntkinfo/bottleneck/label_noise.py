@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, to_numpy
 
 
@@ -70,6 +71,7 @@ class LabelNoise:
         return self.matrix[given]
 
 
+@checked
 def estimate_label_noise(
     inputs: Array,
     labels: Int[Array, " n"],

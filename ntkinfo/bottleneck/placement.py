@@ -19,6 +19,7 @@ from ntkinfo.bottleneck.discrete_curve import DiscreteCurve
 from ntkinfo.bottleneck.discrete_engine import BottleneckDistortion, log_sum_exp
 from ntkinfo.bottleneck.problems import DiscreteProblem, checked_encoder, row_entropies
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, to_numpy
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 
@@ -66,6 +67,7 @@ class DiscretisedEncoder:
     error: float
 
 
+@checked
 def place(
     encoder: Float[Array, "x t"] | DiscretisedEncoder,
     problem: DiscreteProblem,
@@ -157,6 +159,7 @@ def _root(slope: Callable[[float], float]) -> float:
     return (lower + upper) / 2
 
 
+@checked
 def gaussian_encoder(
     mean: Float[Array, "x d"], variance: Float[Array, "*v"], tolerance: float = 1e-3
 ) -> DiscretisedEncoder:

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from scipy.special import expit, xlogy
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, to_numpy
 from ntkinfo.data.icosahedral_rule import COEFFICIENTS, THRESHOLD, twelve_bit_rule
 
@@ -18,6 +19,7 @@ SAME_ROW = 1e-13
 _SUMS_TO_ONE = 1e-9
 
 
+@checked
 @dataclass(frozen=True)
 class DiscreteProblem:
     """A law of X and Y with finitely many values each, as p(x) and p(y|x).
@@ -161,6 +163,7 @@ def checked_encoder(encoder: Array, inputs: int) -> np.ndarray:
     return rows / rows.sum(axis=1, keepdims=True)
 
 
+@checked
 def codes_to_encoder(codes: Int[Array, " x"]) -> Float[np.ndarray, "x t"]:
     """The deterministic encoder T = code of x, for integer codes in any numbering.
 
@@ -175,6 +178,7 @@ def codes_to_encoder(codes: Int[Array, " x"]) -> Float[np.ndarray, "x t"]:
     return np.eye(len(values))[place]
 
 
+@checked
 def binary_symmetric(flip: float = 0.1) -> DiscreteProblem:
     """A fair bit X seen through a binary symmetric channel: Y differs from X with probability `flip`.
 
@@ -184,6 +188,7 @@ def binary_symmetric(flip: float = 0.1) -> DiscreteProblem:
     return DiscreteProblem(np.full(2, 0.5), np.array([[1 - flip, flip], [flip, 1 - flip]]), "binary symmetric")
 
 
+@checked
 def erasure(loss: float = 0.3, inputs: int = 2) -> DiscreteProblem:
     """X uniform, Y = X or, with probability `loss`, an erasure mark. Curve: I_Y = (1 - loss) I_X, one straight line."""
     checks.probability("loss", loss)
@@ -192,6 +197,7 @@ def erasure(loss: float = 0.3, inputs: int = 2) -> DiscreteProblem:
     return DiscreteProblem(np.full(inputs, 1 / inputs), rows, "erasure")
 
 
+@checked
 def deterministic_labels(labels: Int[Array, " x"], flip: float = 0.0) -> DiscreteProblem:
     """X uniform, Y its label, replaced with probability `flip` by one of the other classes.
 
@@ -213,6 +219,7 @@ def deterministic_labels(labels: Int[Array, " x"], flip: float = 0.0) -> Discret
     return DiscreteProblem(np.full(len(given), 1 / len(given)), rows, "labels")
 
 
+@checked
 def soft_twelve_bit_rule(sharpness: float = 0.1) -> DiscreteProblem:
     """The 12-bit rule with p(y=1|x) = 1 / (1 + exp(-sharpness (score - threshold))), 4096 equally likely patterns.
 
@@ -230,6 +237,7 @@ def soft_twelve_bit_rule(sharpness: float = 0.1) -> DiscreteProblem:
     return DiscreteProblem(np.full(len(up), 1 / len(up)), np.stack([down, up], axis=1), "soft 12-bit rule")
 
 
+@checked
 def random_problem(inputs: int = 16, targets: int = 4, seed: int = 0, concentration: float = 1.0) -> DiscreteProblem:
     """p(x) and the rows p(y|x) drawn from symmetric Dirichlet laws.
 

@@ -20,6 +20,7 @@ from ntkinfo.bottleneck.variational_objectives import Objective
 from ntkinfo.bottleneck.variational_targets import ClassTargets, RealTargets, Targets
 from ntkinfo.bottleneck.variational_training import Course, Program, Records, prepared
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.randomness import random_key
@@ -29,6 +30,7 @@ from ntkinfo.core.versions import versions
 _NOT_INFORMATION = ("error", "calibration_error", "squared_error")
 
 
+@checked
 @dataclass(frozen=True)
 class VariationalSettings:
     """How a variational form is trained and measured.
@@ -117,6 +119,7 @@ class Interrupted(KeyboardInterrupt):
         self.partial = partial
 
 
+@checked
 def train_variational(
     objective: Objective,
     train: Targets,
@@ -176,6 +179,7 @@ def train_variational(
     return VariationalRun(_dataset(finished, objective, settings, splits), trained, _notes(settings, splits))
 
 
+@checked
 def default_model(
     objective: Objective, train: Targets, *, latent: int = 8, width: int = 128, depth: int = 2, seed: int = 0
 ) -> VariationalModel:
@@ -209,6 +213,7 @@ def default_model(
     return VariationalModel(encoder, decoder, reverse)
 
 
+@checked
 def class_targets(data: Dataset, noise: LabelNoise | None = None) -> tuple[ClassTargets, ClassTargets]:
     """Training and test targets of a data set with classes.
 
@@ -233,6 +238,7 @@ def class_targets(data: Dataset, noise: LabelNoise | None = None) -> tuple[Class
     return train, test
 
 
+@checked
 def label_noise_robustness(
     objectives: Sequence[Objective],
     data: Callable[[float], tuple[ClassTargets, ClassTargets]],

@@ -20,12 +20,14 @@ from jax.scipy.special import logsumexp, xlogy
 
 from ntkinfo.bottleneck.variational_modules import Gaussian, VariationalModel, cast, log_density, relative_entropy
 from ntkinfo.bottleneck.variational_targets import ClassTargets, Targets
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import float64
 
 _PAIRS = 1 << 20  # pairs of a draw and an input at a time
 BINS = 15
 
 
+@checked
 @dataclass(frozen=True)
 class BoundSettings:
     """How much is computed.

@@ -20,6 +20,7 @@ from jaxtyping import Float, Int
 from ntkinfo.bottleneck.variational_modules import VariationalModel, log_density, relative_entropy
 from ntkinfo.bottleneck.variational_targets import Row, Targets
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 
 Rate = Literal["marginal", "conditional"]
 
@@ -96,16 +97,19 @@ class Objective:
         return replace(self, rate=rate)
 
 
+@checked
 def variational_bottleneck(beta: float | Annealed) -> Objective:
     """I(X;Z) - beta I(Z;Y) by bounds on both (Alemi et al. 2017); their weight of the rate is 1 / beta."""
     return Objective("variational bottleneck", "marginal", prediction=_weight("beta", beta))
 
 
+@checked
 def conditional_entropy_bottleneck(gamma: float | Annealed) -> Objective:
     """I(X;Z|Y) - gamma I(Z;Y) by bounds on both (Fischer 2020): the bottleneck at beta = gamma + 1."""
     return Objective("conditional entropy bottleneck", "conditional", prediction=_weight("gamma", gamma))
 
 
+@checked
 def variational_dual_bottleneck(beta: float | Annealed) -> Objective:
     """I(X;Z) + beta E KL[q(y|z) ‖ p(y|x)] (Piran et al. 2020), its rate by r(z), so that it bounds the dual objective.
 

@@ -31,6 +31,8 @@ def host(name: str, value: Any) -> np.ndarray:
         if "inhomogeneous" not in str(error):
             raise
         raise ValueError(f"{name} holds rows of different lengths; each row needs as many values") from error
+    if not array.dtype.isnative:  # as files of other machines hold them; jax takes none of these
+        array = array.astype(array.dtype.newbyteorder("="))
     return _plain(name, array) if array.dtype == object else array
 
 

@@ -10,12 +10,14 @@ from typing import Any, Literal
 import numpy as np
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.core.labels import check_against_targets, checked_class_names, checked_labels, classes_told
 
 Meaning = Literal["exact", "lower bound", "upper bound", "Monte Carlo", "quadrature", "estimate"]
 
 
+@checked
 @dataclass(frozen=True)
 class Estimate:
     """A number, what it is, and how far it can be off.
@@ -49,6 +51,7 @@ def errors_of(value: Array | float, error: Array | float) -> Array | float:
     return float(changed) if changed.ndim == 0 else changed
 
 
+@checked
 @dataclass(frozen=True)
 class Dataset:
     """Inputs and targets, train and test, checked once and held as float64 numpy arrays.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.records import Dataset
 from ntkinfo.data.preparation import Preparation, PreparationOptions, Source, prepare
 
@@ -15,6 +16,7 @@ DEFAULTS = {
 }
 
 
+@checked
 def digits(
     n_train: int | None = 512, n_test: int | None = 256, seed: int = 0, **preparation: Unpack[PreparationOptions]
 ) -> Dataset:
@@ -35,6 +37,7 @@ def digits(
     return _load("digits", n_train, n_test, seed, preparation)
 
 
+@checked
 def breast_cancer(
     n_train: int | None = 300, n_test: int | None = 200, seed: int = 0, **preparation: Unpack[PreparationOptions]
 ) -> Dataset:
@@ -55,6 +58,7 @@ def breast_cancer(
     return _load("breast_cancer", n_train, n_test, seed, preparation)
 
 
+@checked
 def diabetes(
     n_train: int | None = 300, n_test: int | None = 142, seed: int = 0, **preparation: Unpack[PreparationOptions]
 ) -> Dataset:
@@ -75,6 +79,7 @@ def diabetes(
     return _load("diabetes", n_train, n_test, seed, preparation)
 
 
+@checked
 def wine(
     n_train: int | None = 118, n_test: int | None = 60, seed: int = 0, **preparation: Unpack[PreparationOptions]
 ) -> Dataset:

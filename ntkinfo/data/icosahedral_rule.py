@@ -17,6 +17,7 @@ from typing import Unpack
 import numpy as np
 from jaxtyping import Float, Int
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.records import Dataset
 from ntkinfo.data.preparation import Preparation, PreparationOptions, Source, prepare
 
@@ -73,6 +74,7 @@ def vertices() -> Float[np.ndarray, "12 3"]:
     return places
 
 
+@checked
 def twelve_bit_rule() -> TwelveBitRule:
     """Every 12-bit pattern with its invariance class and its label.
 
@@ -90,6 +92,7 @@ def twelve_bit_rule() -> TwelveBitRule:
     return TwelveBitRule(patterns.astype(np.int64), labels, np.stack([ones, *pairs], axis=1))
 
 
+@checked
 def twelve_bit(
     n_train: int | None = 512, n_test: int | None = 256, seed: int = 0, **preparation: Unpack[PreparationOptions]
 ) -> Dataset:

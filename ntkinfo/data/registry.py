@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.records import Dataset
 from ntkinfo.data import array_files, bundled, icosahedral_rule, image_files, parquet_files, synthetic, text_files
 from ntkinfo.data.csv_table import CsvReading
@@ -142,6 +143,7 @@ MEANINGS: Mapping[str, str] = {
 }
 
 
+@checked
 def load(name: str, **options: Any) -> Dataset:
     """Load a data set by its name.
 

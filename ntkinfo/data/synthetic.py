@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, to_numpy
 from ntkinfo.core.linear_algebra import spectrum
 from ntkinfo.core.records import Dataset
@@ -18,6 +19,7 @@ from ntkinfo.data.splits import generator
 _MIXING, _TRAIN, _TEST, _PROCESS, _NOISE = range(5)
 
 
+@checked
 @dataclass(frozen=True)
 class GaussianPair:
     """Jointly Gaussian X and Y of zero mean, white on each side, with chosen canonical correlations.
@@ -137,6 +139,7 @@ class GaussianPair:
         return a @ self.mixing_x.T, np.concatenate([paired, b[:, k:]], axis=1) @ self.mixing_y.T
 
 
+@checked
 def gaussian_pair(
     n_train: int = 512,
     n_test: int = 256,
@@ -162,6 +165,7 @@ def gaussian_pair(
     return GaussianPair.random(correlations, dims, seed).dataset(n_train, n_test, seed)
 
 
+@checked
 def teacher_gp(
     kernel: Array | Callable[[Array], Array],
     x_train: Array,

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import to_numpy
 from ntkinfo.core.linear_algebra import cholesky
 from ntkinfo.core.progress import Track, silent
@@ -55,6 +56,7 @@ def least_replicates(level: float) -> int:
     return int(np.ceil(len(SHAPE) / level * (1 - 1e-12))) - 1
 
 
+@checked
 @dataclass(frozen=True)
 class ComparisonSettings:
     """How members are compared with the law.

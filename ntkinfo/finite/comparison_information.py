@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import to_numpy
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.finite.comparison_members import SPLITS, LawMembers, Outputs
@@ -30,6 +31,7 @@ MEANINGS = {
 }
 
 
+@checked
 @dataclass(frozen=True)
 class InformationSettings:
     """How informations of members are computed.
@@ -86,6 +88,7 @@ class MemberInformation:
         return (self.corrected - self.law) / np.where(error > 0, error, np.nan)
 
 
+@checked
 def information_of_members(
     outputs: Outputs,
     law: OutputDistribution,

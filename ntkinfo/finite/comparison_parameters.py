@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import to_numpy
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.records import Dataset, Estimate
@@ -45,6 +46,7 @@ class ParameterBound:
         return (to_numpy(self.value.value) - self.bound) / to_numpy(self.value.standard_error)  # pyright: ignore
 
 
+@checked
 def parameters_beside_bound(
     network: Network,
     data: Dataset,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Estimate
 from ntkinfo.finite.comparison import Comparator, Comparison
@@ -50,6 +51,7 @@ class WidthResult:
     notes: tuple[str, ...]
 
 
+@checked
 def study_width(
     outputs: EnsembleOutputs,
     comparator: Comparator,
@@ -108,6 +110,7 @@ def study_width(
     )
 
 
+@checked
 def scaling_of(results: Sequence[WidthResult], kinks: bool = False) -> list[WidthScaling]:
     """Exponents of the discrepancies over the widths; empty for fewer than three widths.
 

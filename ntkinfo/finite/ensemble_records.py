@@ -9,10 +9,12 @@ import optax
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.finite.networks import PARAMETERIZATIONS
 from ntkinfo.finite.trainer import TrainerSettings
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class OptaxDescent:
     """Training by any optax optimiser, for which there is no analytic law.
@@ -39,6 +41,7 @@ class OptaxDescent:
         checks.choice("loss", self.loss, ("sum", "mean"))
 
 
+@checked
 @dataclass(frozen=True)
 class EnsembleSettings(TrainerSettings):
     """How an ensemble is trained, and what is recorded beside the outputs.
@@ -70,6 +73,7 @@ class EnsembleSettings(TrainerSettings):
             checks.positive("flow_step", self.flow_step)
 
 
+@checked
 @dataclass(frozen=True)
 class EnsembleOutputs:
     """Outputs of the members of an ensemble at chosen times.

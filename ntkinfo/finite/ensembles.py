@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.randomness import random_key
@@ -36,6 +37,7 @@ _FLOW_LENGTH, _FLOW_MOST = 0.02, 200_000
 _SHARED = ("ridge", "target_noise_variance", "temperature", "tangent", "prior", "loss")
 
 
+@checked
 def train_ensemble(
     network: Network | Sequence[Callable],
     data: Dataset,

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.core.randomness import random_key
 from ntkinfo.finite.layered import LayeredNetwork, Parameters, flat_layers, layer_gradients
@@ -48,6 +49,7 @@ class SignalToNoise:
         return np.asarray(np.sqrt(np.maximum(np.asarray(self.ratio_squared), 0.0)))
 
 
+@checked
 @dataclass(frozen=True)
 class GradientSettings:
     """How gradients are sampled.
@@ -133,6 +135,7 @@ def _check_batch(batch_size: int, count: int) -> None:
         )
 
 
+@checked
 def layer_signals(
     network: LayeredNetwork,
     parameters: Parameters,
@@ -198,6 +201,7 @@ class Transition:
     state: State
 
 
+@checked
 def transition(
     times: Float[np.ndarray, " t"],
     ratio_squared: Float[np.ndarray, " t"],

@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import float64, to_numpy
 from ntkinfo.core.records import Estimate
 from ntkinfo.finite.gradient_phases import Transition, transition
@@ -70,6 +71,7 @@ class LangevinPhases:
         return np.sqrt(self.signal**2 + self.spread**2)
 
 
+@checked
 def langevin_phases(law: OutputDistribution, resolution: float | None = None, sustained: int = 3) -> LangevinPhases:
     """Drift, diffusion and the time at which the signal-to-noise ratio falls below 1, in closed form.
 

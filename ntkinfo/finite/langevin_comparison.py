@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import to_numpy
 from ntkinfo.finite.gradient_phases import Transition, transition
 from ntkinfo.finite.langevin import LangevinPhases, langevin_phases
@@ -76,6 +77,7 @@ class LangevinComparison:
     transition: Transition
 
 
+@checked
 def compare_langevin(
     members: LangevinMembers, law: OutputDistribution, *, seed: int = 0, replicas: int = 20
 ) -> LangevinComparison:

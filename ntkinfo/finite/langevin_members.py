@@ -17,6 +17,7 @@ import optax
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, to_numpy
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.finite.gradient_phases import SignalToNoise, sampled_signal
@@ -28,6 +29,7 @@ from ntkinfo.training.output_distribution import OutputDistribution
 _DRAWS = 0x7FFFFFFF
 
 
+@checked
 @dataclass(frozen=True)
 class LangevinSettings:
     """How members are trained and looked at.
@@ -75,6 +77,7 @@ class LangevinMembers:
     settings: LangevinSettings
 
 
+@checked
 def train_langevin(
     network: object, law: OutputDistribution, settings: LangevinSettings | None = None, progress: Track = bar
 ) -> LangevinMembers:

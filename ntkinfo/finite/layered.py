@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 
 TWELVE_BIT_SIZES = (12, 10, 7, 5, 4, 3, 2)
@@ -27,6 +28,7 @@ Parameters = tuple[tuple[Array, Array], ...]
 """Weights (fan_in, fan_out) and biases (fan_out,) of each layer, first to last."""
 
 
+@checked
 @dataclass(frozen=True)
 class LayeredNetwork:
     """Dense layers, one activation function for all the hidden ones, a class for each output.

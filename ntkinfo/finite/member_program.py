@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64
 from ntkinfo.core.randomness import random_key
 from ntkinfo.kernels.tiles import largest_array
@@ -34,6 +35,7 @@ INITIALISE, BATCHES, LOSS, OBSERVE, NOISE, FIXED = range(6)
 _LANE_BYTES, _LANE_MOST = 1 << 17, 64
 
 
+@checked
 @dataclass(frozen=True)
 class Training:
     """What one member does: pure functions of one member, which the engine repeats over members and steps.

@@ -18,6 +18,7 @@ import optax
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64, to_numpy
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.randomness import random_key
@@ -32,6 +33,7 @@ from ntkinfo.finite.trainer import Key, TrainerSettings, Training, train_members
 ACTIVATIONS: dict[str, Callable] = {"tanh": jnp.tanh, "relu": jax.nn.relu, "linear": lambda values: values}
 
 
+@checked
 @dataclass(frozen=True)
 class NoisyNetwork:
     """A fully connected network with noise behind every hidden layer; its output are logits without noise.
@@ -138,6 +140,7 @@ class NoisyRun:
         return jax.tree.map(lambda array: array[time, member], self.parameters)
 
 
+@checked
 @dataclass(frozen=True)
 class NoisyTraining:
     """How noisy networks are trained: cross-entropy, fresh noise at every step.
@@ -153,6 +156,7 @@ class NoisyTraining:
     batch_size: int | None = None
 
 
+@checked
 def train_noisy(
     network: NoisyNetwork,
     train: tuple[Array, Array],
@@ -209,6 +213,7 @@ def train_noisy(
     return NoisyRun(network, records.steps, seen["parameters"], losses, errors, held, records.notes)
 
 
+@checked
 def noisy_information(
     network: NoisyNetwork,
     params: Any,

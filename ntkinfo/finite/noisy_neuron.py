@@ -16,6 +16,7 @@ import optax
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.records import Estimate
 from ntkinfo.finite.trainer import TrainerSettings, Training, train_members
@@ -27,6 +28,7 @@ TARGETS = np.array([-1.0, -1.0, -1.0, 1.0])
 LIMIT = float(-0.25 * np.log(0.25) - 0.75 * np.log(0.75))
 
 
+@checked
 @dataclass(frozen=True)
 class NeuronTraining:
     """How the neuron is trained: gradient descent on the squared error of T, fresh noise at every step.
@@ -66,6 +68,7 @@ class NeuronPath:
     information: Estimate
 
 
+@checked
 def neuron_information(weight: float, bias: float, noise_std: float) -> Estimate:
     """I(X;T) in nats of T = tanh(weight · x + bias) + noise, x uniform on −3, −1, 1, 3, by quadrature.
 
@@ -79,6 +82,7 @@ def neuron_information(weight: float, bias: float, noise_std: float) -> Estimate
     return information_input(centres, np.full(4, noise_std**2), samples=0).value
 
 
+@checked
 def train_neuron(
     training: NeuronTraining, settings: TrainerSettings | None = None, progress: Track = bar
 ) -> NeuronPath:

@@ -10,6 +10,7 @@ import optax
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, to_numpy
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.records import Dataset, Estimate
@@ -58,6 +59,7 @@ class NoisyStudy:
     quiet_follow: Estimate
 
 
+@checked
 @dataclass(frozen=True)
 class StudySettings:
     """What is trained and how it is measured.
@@ -77,6 +79,7 @@ class StudySettings:
     width: float | None = None
 
 
+@checked
 def noisy_study(
     inputs: Float[Array, "n f"],
     labels: Int[Array, " n"],
@@ -121,6 +124,7 @@ def noisy_study(
     return NoisyStudy(runs[0], plane, clusters, runs[1], quiet, falls[0], falls[1], falls[2], follow[0], follow[1])
 
 
+@checked
 def noisy_twelve_bit(
     members: int = 10,
     seed: int = 0,
@@ -157,6 +161,7 @@ def noisy_twelve_bit(
     return noisy_study(2.0 * rule.patterns - 1, rule.labels, settings, rows, progress)
 
 
+@checked
 def noisy_classes(
     data: Dataset,
     hidden: Sequence[int] = (20, 10, 5),

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, bar
@@ -40,6 +41,7 @@ _STEP_LENGTH = {"euler": 0.02, "rk4": 0.5}
 _SUSPECT = 6.0
 
 
+@checked
 @dataclass(frozen=True)
 class MemberSettings:
     """How many members are followed, and how.
@@ -145,6 +147,7 @@ class Interrupted(KeyboardInterrupt):
         self.partial = partial
 
 
+@checked
 def parameter_information(
     network: Network | Sequence[Callable],
     data: Dataset,

@@ -23,6 +23,7 @@ import optax
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.core.progress import Track, bar, silent
 from ntkinfo.core.randomness import random_key
@@ -67,6 +68,7 @@ class PlaneData:
         return float(-np.sum(share * np.log(share)))
 
 
+@checked
 def twelve_bit_plane(train_share: float = 0.8, seed: int = 0) -> PlaneData:
     """The 12-bit rule with bits as −1 and +1 and a random choice of training patterns.
 
@@ -87,6 +89,7 @@ def twelve_bit_plane(train_share: float = 0.8, seed: int = 0) -> PlaneData:
     return PlaneData(2.0 * rule.patterns - 1, rule.labels, np.sort(chosen))
 
 
+@checked
 @dataclass(frozen=True)
 class PlaneSettings:
     """How networks are trained and looked at.
@@ -194,6 +197,7 @@ class PlaneStudy:
         return [row_symbols(self.binning(member, layer).codes(values).values) for layer, values in layers]
 
 
+@checked
 def information_plane(
     settings: PlaneSettings | None = None,
     data: PlaneData | None = None,

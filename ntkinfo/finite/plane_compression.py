@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.finite.plane import PlaneStudy
 from ntkinfo.finite.plane_intervals import Interval, difference_interval, mean_interval
 
@@ -20,6 +21,7 @@ Outcome = Literal["supported", "not supported", "undecided"]
 BIT = float(np.log(2.0))
 
 
+@checked
 @dataclass(frozen=True)
 class FindingSettings:
     """Lines that decide outcomes.

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from ntkinfo.bottleneck.discrete_curve import DiscreteCurve
 from ntkinfo.bottleneck.placement import place
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.finite.plane import PlaneStudy
 from ntkinfo.finite.plane_compression import BIT, FindingSettings, Outcome, in_words
 from ntkinfo.finite.plane_intervals import Interval, bootstrap_interval, mean_interval
@@ -160,6 +161,7 @@ class LayerPlacements:
     gap: Float[np.ndarray, "m l"]
 
 
+@checked
 def place_layers(study: PlaneStudy, curve: DiscreteCurve, time: int = -1) -> LayerPlacements:
     """Place every layer of every seed at one recorded epoch against a bottleneck curve.
 
@@ -306,6 +308,7 @@ CLAIMS = {
 }
 
 
+@checked
 def findings(
     study: PlaneStudy,
     full_batch: PlaneStudy | None = None,

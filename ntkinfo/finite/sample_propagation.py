@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, to_numpy
 from ntkinfo.core.records import Estimate
 from ntkinfo.core.threads import map_threads
@@ -94,6 +95,7 @@ def monte_carlo_bound(units: int, noise_std: float, draws: int) -> MonteCarloBou
     return MonteCarloBound(float(np.sqrt(plain)), float(np.sqrt(plain * 2 * (2 + noise_std**2) / noise_std**2)))
 
 
+@checked
 def first_layer_information(
     activations: Float[Array, "n d"], noise_std: float, labels: Int[Array, " n"] | None = None, *, seed: int = 0
 ) -> LayerInformation:
@@ -126,6 +128,7 @@ def first_layer_information(
     return LayerInformation(value, both, value, target.value, about, given.ceiling, bound, pairs)
 
 
+@checked
 @dataclass(frozen=True)
 class PropagationSettings:
     """How a layer's information is estimated from passes.
@@ -163,6 +166,7 @@ class PropagationSettings:
         return inputs if self.inputs_drawn is None else min(self.inputs_drawn, inputs)
 
 
+@checked
 def sample_propagation(
     centres: Float[Array, "n p d"],
     fresh: Float[Array, "n q d"],

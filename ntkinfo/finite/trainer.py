@@ -23,6 +23,7 @@ import numpy as np
 from jaxtyping import Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.threads import thread_count
@@ -60,6 +61,7 @@ class DivergedError(ValueError):
     """The parameters of a member are no longer finite."""
 
 
+@checked
 @dataclass(frozen=True)
 class TrainerSettings:
     """How many members are trained, and how.
@@ -131,6 +133,7 @@ class Interrupted(KeyboardInterrupt):
         self.partial = partial
 
 
+@checked
 def train_members(
     training: Training,
     record_steps: Sequence[int] | np.ndarray,

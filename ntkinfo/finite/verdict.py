@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.records import Estimate
 from ntkinfo.finite.comparison import Comparison, Family, holm
 from ntkinfo.finite.width_scaling import WidthScaling, judge
@@ -99,6 +100,7 @@ class Verdict:
         return f"not normal by {len(self.shapes)} of 5 tests, first of all {worst} (p ≤ {self.shapes[worst]:.2g})"
 
 
+@checked
 def verdict(
     comparison: Comparison,
     linearised: Comparison | None = None,

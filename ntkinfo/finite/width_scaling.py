@@ -23,6 +23,7 @@ import scipy.stats
 from jaxtyping import Float, Num
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.finite.comparison import holm
 from ntkinfo.finite.comparison_discrepancies import Measured
 
@@ -124,6 +125,7 @@ class WidthScaling:
         return " to ".join(f"{end:g}" for end in dict.fromkeys(self.expected))
 
 
+@checked
 def width_scaling(measured: Mapping[int, Mapping[str, Measured]], kinks: bool = False) -> list[WidthScaling]:
     """Fit an exponent to every discrepancy.
 

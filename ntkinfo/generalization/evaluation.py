@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import float64, to_numpy
 from ntkinfo.core.linear_algebra import Spectrum, spectrum
 from ntkinfo.core.memory import GIB, available_memory, require_memory
@@ -39,6 +40,7 @@ class Interrupted(KeyboardInterrupt):
         self.partial = partial
 
 
+@checked
 def measure_all(
     distribution: OutputDistribution,
     *,
@@ -290,6 +292,7 @@ def _provenance(distribution: OutputDistribution, settings: MeasureSettings) -> 
 _versions = functools.cache(versions)
 
 
+@checked
 def as_row(measures: xr.Dataset, ridge: int = 0, time: int = -1) -> dict[str, float]:
     """Flatten measures to one number a name at one ridge and time: `evidence_nngp`, `evidence_ntk`, `trained_margin`.
 

@@ -15,6 +15,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.linear_algebra import Spectrum
 from ntkinfo.core.records import Dataset
 from ntkinfo.generalization.classes import Classes, classes_of
@@ -24,6 +25,7 @@ from ntkinfo.training.output_distribution import OutputDistribution
 HYPERPARAMETERS = ("depth", "w_std", "b_std", "label_noise")
 
 
+@checked
 @dataclass(frozen=True)
 class MeasureSettings:
     """Free numbers in measures.

@@ -14,6 +14,7 @@ import xarray as xr
 from scipy.stats import norm
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.kept import Keeper, NotKept
 from ntkinfo.core.progress import Track, silent
@@ -148,6 +149,7 @@ class Certificate:
             raise ValueError(f"the text is not a certificate of curves: {error!r}") from error
 
 
+@checked
 def certify(
     distribution: OutputDistribution,
     curves: xr.Dataset,

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.core.labels import class_numbers
 from ntkinfo.information.samples import BinnedInformation, binned_information
@@ -62,6 +63,7 @@ class Clustering:
     distances: PairDistances | None
 
 
+@checked
 def clustering(
     activations: Array | Sequence, width: float, labels: Array | Sequence | None = None, *, bins: int = 50
 ) -> Clustering:

@@ -16,6 +16,7 @@ from pathlib import Path
 import h5netcdf
 import xarray as xr
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.units import for_files, from_files
 from ntkinfo.information.quantities import current_name
 
@@ -24,6 +25,7 @@ _END = len(_MARK) + hashlib.sha256().digest_size
 _LARGEST = 64.0  # bytes of content for each of a file without a digest: more is no curves
 
 
+@checked
 def save_curves(curves: xr.Dataset, path: str | os.PathLike) -> Path:
     """Write curves as netCDF 4: in memory, then to a temporary name beside the target, then renamed.
 
@@ -52,6 +54,7 @@ def save_curves(curves: xr.Dataset, path: str | os.PathLike) -> Path:
     return target
 
 
+@checked
 def load_curves(path: str | os.PathLike) -> xr.Dataset:
     """Read curves whole into memory; what earlier versions called otherwise comes under its name of today.
 

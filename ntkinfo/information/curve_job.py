@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.kept import Keeper
 from ntkinfo.core.progress import Track
 from ntkinfo.information.curve_table import SPLITS, CurveTable
@@ -20,6 +21,7 @@ from ntkinfo.training.output_distribution import OutputDistribution
 from ntkinfo.training.output_law import OutputLaw
 
 
+@checked
 @dataclass(frozen=True)
 class CurveSettings:
     """How the quantities that are not closed forms are computed, and where kernels are kept.

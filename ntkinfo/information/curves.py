@@ -13,6 +13,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import float64, to_numpy
 from ntkinfo.core.kept import KeptPieces, NotKept
 from ntkinfo.core.linear_algebra import Spectrum
@@ -64,6 +65,7 @@ class Interrupted(KeyboardInterrupt):
         self.partial = partial
 
 
+@checked
 def information_curves(
     network: Network,
     data: Dataset,
@@ -156,6 +158,7 @@ def _require_memory(data: Dataset, n_times: int, joint: int) -> None:
     )
 
 
+@checked
 def curves_of(
     distribution: OutputDistribution,
     *,

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, namespace
 from ntkinfo.core.linear_algebra import NotDefiniteError, cholesky, symmetric_part
 from ntkinfo.kernels.records import CrossBlocks, SquareBlocks
@@ -25,6 +26,7 @@ from ntkinfo.training.output_distribution import OutputDistribution
 _MOST_ROUNDING = 1e-2
 
 
+@checked
 @dataclass(frozen=True)
 class ExtraInputs:
     """Kernels of e inputs beyond the training inputs: with the training inputs, and with themselves."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64, log_size, namespace
 from ntkinfo.core.linear_algebra import (
     Factored,
@@ -40,6 +41,7 @@ _TABLE_ELEMENTS = 500_000
 _LOG_SMALL = -2.0  # log |q| up to which the whole information is computed at once
 
 
+@checked
 def information_labels_function_space(
     distribution: OutputDistribution,
     model: LabelModel,

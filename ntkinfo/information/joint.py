@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64, namespace, to_numpy
 from ntkinfo.core.linear_algebra import (
     Factored,
@@ -47,6 +48,7 @@ class JointInformation:
     relative_entropy: Estimate
 
 
+@checked
 def information_joint(
     law: OutputLaw,
     model: LabelModel | None = None,

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64, namespace
 from ntkinfo.core.linear_algebra import NotDefiniteError, cholesky, congruence, spectrum
 from ntkinfo.core.records import Estimate
@@ -19,6 +20,7 @@ _CHUNK_ELEMENTS = 100_000  # of (times, inputs): a block of them stays in a proc
 _SAME = 1e-8
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class LabelModel:
     """Training targets drawn from N(0, S) given the training inputs, independently for every output.
@@ -110,6 +112,7 @@ def root(matrix: Float[Array, "n n"], name: str) -> Float[Array, "n n"]:
         return decomposition.eigenvectors * namespace(matrix).sqrt(decomposition.eigenvalues)[None, :]
 
 
+@checked
 def information_labels_per_input(law: OutputLaw, model: LabelModel) -> Estimate:
     """I(Z; Y_train | X, x) = ½ C log(1 + a S aᵀ/v_t(x)) in nats at every time and input, a = Θ(x, X) A_t.
 

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, double, float64, namespace, to_numpy
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.mixture_bounds import PairwiseBounds, pairwise_information
@@ -34,6 +35,7 @@ class MixtureEntropy:
     upper: float
 
 
+@checked
 def mixture_entropy(
     mean: Float[Array, "m C"],
     variance: Float[Array, " m"],

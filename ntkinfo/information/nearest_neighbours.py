@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from scipy.special import digamma
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.core.labels import class_numbers
 from ntkinfo.core.records import Estimate
@@ -56,6 +57,7 @@ class NeighbourInformation:
     )
 
 
+@checked
 def neighbour_information(
     x: Array | Sequence, y: Array | Sequence, neighbours: int = 4, scale: str = "spread"
 ) -> NeighbourInformation:
@@ -102,6 +104,7 @@ def neighbour_information(
     return _estimate(terms, ties, neighbours, parts, bias, scale)
 
 
+@checked
 def neighbour_information_classes(
     x: Array | Sequence, labels: Array | Sequence, neighbours: int = 4, scale: str = "spread"
 ) -> NeighbourInformation:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, double, float64, namespace, to_numpy
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.mixture_bounds import pairwise_information
@@ -73,6 +74,7 @@ class TargetInformation:
     noiseless: int
 
 
+@checked
 def information_input(
     mean: Float[Array, "m C"],
     variance: Float[Array, " m"],
@@ -113,6 +115,7 @@ def information_input(
     )[0]
 
 
+@checked
 def information_target(
     mean: Float[Array, "m C"],
     variance: Float[Array, " m"],

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64, namespace
 from ntkinfo.core.linear_algebra import inverse_definite, solve_lower
 from ntkinfo.core.progress import Track, silent
@@ -31,6 +32,7 @@ from ntkinfo.training.procedures import Procedure
 from ntkinfo.training.time_factors import factor, quadratic_form
 
 
+@checked
 def function_space(
     distribution: OutputDistribution,
     extra: ExtraInputs | None = None,
@@ -66,6 +68,7 @@ def function_space(
         return relative_entropy_noisy(evaluation_space(distribution, extra), tolerance, limit, progress)
 
 
+@checked
 def linear_model(distribution: OutputDistribution) -> Estimate:
     """KL(θ_t ‖ θ_0) in nats at every time, summed over the outputs, for the linear model f = Jθ with θ_0 ~ N(0, I).
 

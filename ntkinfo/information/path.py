@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from jaxtyping import Float
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64, namespace
 from ntkinfo.core.records import Estimate
 from ntkinfo.training.output_distribution import OutputDistribution
@@ -52,6 +53,7 @@ class Path:
         return self.distance_squared
 
 
+@checked
 def path(distribution: OutputDistribution) -> Path:
     """Speed, energy, distance and length of the parameters' path (the drift: gradient noise is left out).
 

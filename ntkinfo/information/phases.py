@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, to_numpy
 from ntkinfo.information.plane_records import draw_errors, interval_of_times
 
@@ -44,6 +45,7 @@ class Phase:
     probability: float
 
 
+@checked
 def phases(
     times: Float[Array, " t"],
     values: Float[Array, " t"],

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.information.plane_records import PlaneTrajectory, draw_errors, interval_of_times
 
 Frontier = Callable[[np.ndarray], np.ndarray]
@@ -64,6 +65,7 @@ class ClosestApproach:
     information_target: float
 
 
+@checked
 def frontier_distance(trajectory: PlaneTrajectory, frontier: Frontier) -> FrontierDistance:
     """Distance of every point of a trajectory to a frontier, with its error.
 
@@ -111,6 +113,7 @@ def frontier_distance(trajectory: PlaneTrajectory, frontier: Frontier) -> Fronti
     )
 
 
+@checked
 def closest_approach(
     trajectory: PlaneTrajectory, frontier: Frontier, *, share: float = 0.5, resamples: int = 2000, seed: int = 0
 ) -> ClosestApproach:

@@ -8,10 +8,12 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.core.linear_algebra import spectrum
 
 
+@checked
 @dataclass(frozen=True)
 class PlaneTrajectory:
     """I(Z;X) and I(Z;Y) over training time.

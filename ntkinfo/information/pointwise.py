@@ -10,6 +10,7 @@ import xarray as xr
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64, namespace, to_numpy
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.records import Estimate
@@ -62,6 +63,7 @@ def movement(
     return Movement(by_mean + by_spread, by_mean, by_spread, squared, ratio)
 
 
+@checked
 def pointwise_information(
     distribution: OutputDistribution,
     time_indices: Sequence[int] | np.ndarray | None = None,

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64, namespace, to_numpy
 from ntkinfo.core.linear_algebra import cholesky, solve_lower
 from ntkinfo.core.records import Estimate
@@ -73,6 +74,7 @@ class PopulationInformation:
         return PlaneTrajectory(self.times, given, target, self.covariance)
 
 
+@checked
 def population_information(
     law: Callable[[np.ndarray], Law],
     pair: GaussianPair,

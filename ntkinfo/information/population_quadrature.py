@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import to_numpy
 from ntkinfo.core.records import Estimate
 from ntkinfo.data.synthetic import GaussianPair
@@ -18,6 +19,7 @@ _REACH = 8.5  # standard deviations of the input that the grid covers: what lies
 _TOLERANCE = 1e-10
 
 
+@checked
 def population_quadrature(
     law: Callable[[np.ndarray], Law], pair: GaussianPair, *, nodes: int = 401, target_nodes: int = 32
 ) -> tuple[Estimate, Estimate]:

@@ -19,6 +19,7 @@ import scipy.stats
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Dataset, Estimate, Meaning
@@ -64,6 +65,7 @@ class ResampledInformation:
     at_ceiling: np.ndarray
 
 
+@checked
 def resampled_labels(
     law: OutputLaw,
     model: LabelModel,
@@ -105,6 +107,7 @@ def resampled_labels(
     return _resampled(at, len(law.times), seed, tolerance, progress)
 
 
+@checked
 def resampled_training_sets(
     laws: Sequence[OutputLaw], *, seed: int = 0, tolerance: float = 1e-6, progress: Track = silent
 ) -> ResampledInformation:
@@ -137,6 +140,7 @@ def resampled_training_sets(
     return _resampled(at, len(first.times), seed, tolerance, progress)
 
 
+@checked
 def training_set_laws(
     blocks_of: Callable[[Dataset], KernelBlocks],
     datasets: Sequence[Dataset],

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.core.labels import class_numbers
 from ntkinfo.core.progress import Track, bar
@@ -79,6 +80,7 @@ class BinnedTrajectory:
     caveat: str = DETERMINISTIC
 
 
+@checked
 def binned_information(
     activations: Array | Sequence,
     binning: Binning,
@@ -139,6 +141,7 @@ def binned_information(
     return BinnedInformation(plain, information, target, occupied, codes.clipped, ceiling, bias, REPEATED)
 
 
+@checked
 def binned_trajectory(
     activations: Array | Sequence,
     binning: Binning,

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, to_numpy
 
 SCOPES = ("unit", "layer")
@@ -40,6 +41,7 @@ class Binning(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True, eq=False)
 class FixedBins:
     """Bins between given edges: bin k is [edge k, edge k+1), the last bin holds its upper edge too.
@@ -54,7 +56,7 @@ class FixedBins:
         ValueError: fewer than two edges, edges that fall, NaN or infinity.
     """
 
-    edges: Float[np.ndarray, ...]
+    edges: Float[np.ndarray, "*edges"]
 
     def __post_init__(self):
         edges = np.asarray(self.edges, dtype=np.float64)
@@ -97,6 +99,7 @@ class FixedBins:
         return Codes(found.astype(np.int64), clipped)
 
 
+@checked
 @dataclass(frozen=True)
 class RangeBins:
     """Equally wide bins over the range that the activations have.
@@ -130,6 +133,7 @@ class RangeBins:
         return self.fitted(activations).codes(activations)
 
 
+@checked
 @dataclass(frozen=True)
 class QuantileBins:
     """Bins that hold equal numbers of the activations: their edges are quantiles. Equal activations share a bin.
@@ -162,6 +166,7 @@ class QuantileBins:
         return self.fitted(activations).codes(activations)
 
 
+@checked
 @dataclass(frozen=True)
 class WidthBins:
     """Bins of one width on the whole line: bin k is [origin + k·width, origin + (k+1)·width). Nothing is clipped.

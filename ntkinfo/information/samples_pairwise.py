@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.core.labels import class_numbers
 from ntkinfo.information.mixture_bounds import pairwise_information
@@ -48,6 +49,7 @@ class PairwiseInformation:
     caveat: str = CAVEAT
 
 
+@checked
 def pairwise_activations(
     activations: Array | Sequence, noise_variance: float, labels: Array | Sequence | None = None
 ) -> PairwiseInformation:

@@ -10,6 +10,7 @@ import xarray as xr
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import float64, to_numpy
 from ntkinfo.core.linear_algebra import NotDefiniteError
 from ntkinfo.core.memory import GIB, available_memory, require_memory
@@ -28,6 +29,7 @@ _TABLE_ELEMENTS = 500_000
 _MATRICES = 4  # of n×n, alive at once
 
 
+@checked
 def spectral_contributions(
     distribution: OutputDistribution,
     quantities: Iterable[str] | None = None,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.kernels.activations import Activation, LeakyRelu, NumericalActivation, load_stax, resolve_activation
 from ntkinfo.kernels.convolutional import Convolutional, WideResidual
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 
+@checked
 @dataclass(frozen=True)
 class FullyConnected(Network):
     """`depth` hidden layers with one activation and a linear readout; images are flattened.

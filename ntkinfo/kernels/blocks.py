@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, silent
@@ -32,6 +33,7 @@ WORKSPACE_SHARE, WORKSPACE_BEST = 0.25, 2.0**29
 NOTED = 1e-11
 
 
+@checked
 def kernel_blocks(
     network: Network,
     data: Dataset,

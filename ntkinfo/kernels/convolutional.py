@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.kernels.activations import Activation, load_stax, resolve_activation
 from ntkinfo.kernels.image_recursion import Activate, Add, Convolve, ImageLayers, window_means
@@ -20,6 +21,7 @@ READOUTS = ("flatten", "average_pool", "global_average_pool")
 PADDINGS = ("CIRCULAR", "SAME", "VALID")
 
 
+@checked
 @dataclass(frozen=True)
 class Convolutional(Network):
     """`depth` convolutions with one activation, a pooling or flattening, and a linear readout.
@@ -101,6 +103,7 @@ class Convolutional(Network):
         return array
 
 
+@checked
 @dataclass(frozen=True)
 class WideResidual(Network):
     """The wide residual network of `info_ntk`, without normalisation.

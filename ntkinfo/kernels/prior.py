@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.kernels.blocks import NetworkKernels
 from ntkinfo.kernels.network import Network
 
 
+@checked
 def network_prior(network: Network) -> Callable[[Array], Array]:
     """Return the NNGP kernel of any set of inputs, (n, ...) to (n, n), as `ntkinfo.data.teacher_gp` takes it.
 

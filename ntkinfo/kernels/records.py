@@ -8,10 +8,12 @@ from typing import Protocol, runtime_checkable
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.kernels.given import check_given
 
 
+@checked
 @dataclass(frozen=True)
 class SquareBlocks:
     """NNGP and NTK of one set of inputs with itself: symmetric, (n, n) each."""
@@ -20,6 +22,7 @@ class SquareBlocks:
     ntk: Float[Array, "n n"]
 
 
+@checked
 @dataclass(frozen=True)
 class CrossBlocks:
     """NNGP and NTK of p inputs with the n training inputs, and the kernels' values at each of the p inputs."""
@@ -43,6 +46,7 @@ class KernelSource(Protocol):
         ...
 
 
+@checked
 @dataclass(frozen=True)
 class KernelBlocks:
     """Everything the output law needs to know of a network and its inputs.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64
 from ntkinfo.kernels.network import Network
 from ntkinfo.kernels.stax_checks import (
@@ -25,6 +26,7 @@ from ntkinfo.kernels.stax_checks import (
 )
 
 
+@checked
 @dataclass(frozen=True)
 class StaxNetwork(Network):
     """Any network given as a stax triple, as `neural_tangents.stax.serial` returns it.

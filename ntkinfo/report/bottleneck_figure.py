@@ -10,12 +10,14 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import NullLocator
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.report.series import COLOURS
 from ntkinfo.report.style import DOTS, WIDTH, Drawing, dress_log_axis, styled
 
 _ROUNDING = 64 * float(np.finfo(float).eps)  # of sums of some ten logarithms, relative to their size
 
 
+@checked
 def bottleneck_figure(found: xr.Dataset, bits: bool = False) -> Figure:
     """Draw the information plane of a problem, its certificates, and the dual's distortion.
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, NullLocator
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.report.series import COLOURS
 from ntkinfo.report.style import DOTS, WIDTH, Drawing, TimeAxis, dress_log_axis, styled
 
@@ -30,6 +31,7 @@ _NAMES = {
 }
 
 
+@checked
 def comparison_figure(comparison: xr.Dataset) -> Figure:
     """Draw the agreement of trained networks with the law over time, and how disagreements fall with the width.
 

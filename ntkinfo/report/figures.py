@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.information.plane import Frontier
 from ntkinfo.information.plane_records import PlaneTrajectory
 from ntkinfo.report.plane_series import Plane, PlaneLine, plane
@@ -23,6 +24,7 @@ from ntkinfo.report.style import DOTS, SPLIT_STYLES, WIDTH, Drawing, TimeAxis, d
 _COLUMNS = 3
 
 
+@checked
 def curves_figure(curves: xr.Dataset, bits: bool = False) -> Figure:
     """Draw every quantity of a set of information curves over training time.
 
@@ -51,6 +53,7 @@ def curves_figure(curves: xr.Dataset, bits: bool = False) -> Figure:
         return _draw(curves, drawn, bits)
 
 
+@checked
 def plane_figure(
     trajectories: Mapping[str, Mapping[str, PlaneTrajectory]],
     frontier: Frontier,

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.finite.plane import PlaneStudy
 from ntkinfo.finite.plane_compression import BIT
 from ntkinfo.finite.plane_findings import Findings, LayersAgainstBound, TimeAgainstDepth
@@ -30,6 +31,7 @@ _OUTCOMES = {"supported": "#009E73", "not supported": "#D55E00", "undecided": "0
 _NOTHING = "not measured"
 
 
+@checked
 def layers_figure(study: PlaneStudy, found: Findings, bits: bool = True) -> Figure:
     """Draw a study of the information plane and what its five findings came to.
 

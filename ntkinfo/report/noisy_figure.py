@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.records import Estimate
 from ntkinfo.finite.noisy_neuron import LIMIT, NeuronPath
 from ntkinfo.finite.noisy_plane import member_mean
@@ -21,6 +22,7 @@ from ntkinfo.report.style import DOTS, WIDTH, Drawing, TimeAxis, styled
 BIT = float(np.log(2))
 
 
+@checked
 def noisy_figure(study: NoisyStudy, neuron: NeuronPath | None = None, bits: bool = True) -> Figure:
     """Draw what noise in the network makes visible: I(X;T) over training, and the clustering that it follows.
 

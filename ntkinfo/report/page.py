@@ -19,6 +19,7 @@ from pathlib import Path
 
 import xarray as xr
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.report.page_bottleneck import bottleneck_sections
 from ntkinfo.report.page_chart import DARK_COLOURS
 from ntkinfo.report.page_comparison import comparison_sections
@@ -63,6 +64,7 @@ _FACTS = {
 }
 
 
+@checked
 def write_page(folder: str | Path, bits: bool | None = None, path: str | Path | None = None) -> Path:
     """Write the report page of a folder of results.
 

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.report.series import COLOURS
 from ntkinfo.report.style import DOTS, WIDTH, Drawing, styled
 
@@ -27,6 +28,7 @@ _COLOUR = {
 _LABEL = 34  # characters of a measure's name on one line
 
 
+@checked
 def ranking_figure(found: xr.Dataset, most: int = MOST) -> Figure:
     """Draw the best measures, a row each.
 

@@ -16,6 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, LogFormatterSciNotation, LogLocator, NullLocator
 
+from ntkinfo.core.arguments import checked
+
 WIDTH = 7.2  # inches: the text width of a journal page, so that letters keep their size in print
 _SHOWN_DPI = 110  # in a notebook, where a figure is some 800 pixels wide
 DOTS: Any = (0, (1, 1.5))
@@ -69,6 +71,7 @@ class Drawing(Figure):
         return image.getvalue()
 
 
+@checked
 def save_figure(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure in the format that the file's suffix names (png, pdf, svg), whole or not at all.
 

@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.report.series import COLOURS
 from ntkinfo.report.style import DOTS, WIDTH, Drawing, styled
 
 _MARKERS = "os^Dv"
 
 
+@checked
 def variational_figure(runs: Mapping[str, Sequence[xr.Dataset]], split: str = "test", bits: bool = False) -> Figure:
     """Draw the last recorded step of runs on classes: I(Z;Y) over I(X;Z) with their bounds, and the error.
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 
 # dask's own refusal of an address leaves a client behind that keeps the process from ending.
 _ADDRESS = re.compile(r"((tcp|tls|ucx|ucxx|ws|wss)://)?[^/\s]+:\d{1,5}")
@@ -21,6 +22,7 @@ NO_CERTIFICATES = (
 NO_JOBQUEUE = "SLURM needs the package dask-jobqueue (the extra ntkinfo[slurm]); `pip install dask-jobqueue` brings it"
 
 
+@checked
 @dataclass(frozen=True)
 class SlurmSettings:
     """Jobs that a sweep asks SLURM for; each is one worker with one thread.
@@ -52,6 +54,7 @@ class SlurmSettings:
         checks.whole("cores", self.cores)
 
 
+@checked
 @dataclass(frozen=True)
 class ClusterSettings:
     """Where trials are measured: on this machine, by a scheduler that runs already, or by jobs of SLURM.

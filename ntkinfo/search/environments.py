@@ -14,10 +14,13 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
+from ntkinfo.search import trial_columns
 from ntkinfo.search.grouping import dense_ranks, group_numbers, pairs_within, to_digits
 
 
+@checked
 @dataclass(frozen=True)
 class TrialTable:
     """M trials: what was measured on each, how well it generalised, and how it was set up.
@@ -26,14 +29,17 @@ class TrialTable:
         measures: name to values (M,). Infinite values are allowed (they only rank last or first); NaN is not: see
             `without_missing`.
         gap: what a measure should rise with, (M,): generalisation gap, test loss or test error.
-        hyperparameters: name to values (M,), numbers or strings. Trials that agree in all of them and in the data set
+        hyperparameters: name to values (M,), numbers or strings; None where one is not set is a value of its own, the
+            first in order. Trials that agree in all of them and in the data set
             are repeats: leave out the seed. Only exactly equal numbers count as equal.
         data_set: name of each trial's data set, (M,).
         test_size: number of test inputs behind each gap, (M,); None where the gap has no sampling error that matters.
         errors: name to standard errors (M,) of measures that were drawn; the others are exact.
 
     Raises:
-        ValueError: no trials, columns of other lengths, NaN, a gap that is infinite.
+        ValueError: no trials, columns of other lengths, NaN, a gap that is infinite, missing entries elsewhere than
+            among hyperparameters.
+        TypeError: columns that are not numbers, or that mix numbers and text.
     """
 
     measures: Mapping[str, np.ndarray]
@@ -44,18 +50,16 @@ class TrialTable:
     errors: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self):
-        gap = np.asarray(self.gap, dtype=np.float64)
-        if gap.ndim != 1 or gap.size == 0:
-            raise ValueError(f"gap has shape {gap.shape}; it must be (trials,), at least one")
+        gap = trial_columns.numbers("gap", self.gap)
         checks.finite("gap", gap)
         object.__setattr__(self, "gap", gap)
-        object.__setattr__(self, "data_set", _column("data_set", self.data_set, len(gap)).astype(str))
-        for key in ("measures", "hyperparameters", "errors"):
-            columns = getattr(self, key)
-            object.__setattr__(self, key, {n: _column(f"{key}[{n!r}]", v, len(gap)) for n, v in columns.items()})
-        object.__setattr__(self, "measures", {n: v.astype(np.float64) for n, v in self.measures.items()})
+        object.__setattr__(self, "data_set", trial_columns.names("data_set", self.data_set, len(gap)))
+        readers = {"measures": trial_columns.numbers, "errors": trial_columns.numbers}
+        for key, read in {**readers, "hyperparameters": trial_columns.levels}.items():
+            columns = {str(n): read(f"{key}[{n!r}]", v, len(gap)) for n, v in getattr(self, key).items()}
+            object.__setattr__(self, key, columns)
         if self.test_size is not None:
-            sizes = _column("test_size", self.test_size, len(gap)).astype(np.float64)
+            sizes = trial_columns.numbers("test_size", self.test_size, len(gap))
             if not np.all(sizes >= 1):
                 raise ValueError(f"test_size holds {sizes.min()}; it is the number of test inputs: at least 1")
             object.__setattr__(self, "test_size", sizes)
@@ -82,7 +86,7 @@ class TrialTable:
         All that the scores use of a measure. Dense within each data set: values from 0 without gaps.
         """
         for name, values in self.measures.items():
-            _no_nan(name, values)
+            trial_columns.no_nan(name, values)
         rows = [self._ranked(v) for v in self.measures.values()]
         return np.array(rows, dtype=np.int32).reshape(len(rows), len(self.gap))
 
@@ -100,7 +104,7 @@ class TrialTable:
     @cached_property
     def codes(self) -> Int[np.ndarray, "p m"]:
         """Each hyperparameter's value as a whole number from 0, in the order of the values."""
-        rows = [np.unique(v, return_inverse=True)[1].reshape(-1) for v in self.hyperparameters.values()]
+        rows = [trial_columns.codes(column) for column in self.hyperparameters.values()]
         return np.array(rows, dtype=np.int64).reshape(len(rows), len(self.gap))
 
     @cached_property
@@ -362,19 +366,3 @@ def pair_weights(
         np.maximum(0.0, 1 - 2 * np.exp(-trials.test_size[i] * difference**2 / 2)) for i in (pairs.first, pairs.second)
     ]
     return np.maximum(0.0, sure[0] * sure[1] - 0.5)
-
-
-def _column(name: str, values: Array, length: int) -> np.ndarray:
-    array = np.asarray(values)
-    checks.shape(name, array, (length,), "one value for each trial")
-    if np.issubdtype(array.dtype, np.floating) and name.startswith("hyper"):
-        _no_nan(name, array)
-    return array
-
-
-def _no_nan(name: str, values: np.ndarray) -> None:
-    if np.any(np.isnan(values)):
-        raise ValueError(
-            f"{name} is NaN in {int(np.isnan(values).sum())} of {len(values)} trials; leave them out first "
-            "(without_missing)"
-        )

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.search.trial import in_order, measure_trials
@@ -163,6 +164,7 @@ class Plan:
 Measure = Callable[[Sequence[Trial]], Iterable[Outcome]]
 
 
+@checked
 def plan_trials(trials: Iterable[Trial], rates: Rates | None = None) -> Plan:
     """Group trials by what they share, and estimate what they take.
 
@@ -189,6 +191,7 @@ def plan_trials(trials: Iterable[Trial], rates: Rates | None = None) -> Plan:
     return Plan(tuple(sorted(made, key=lambda group: -group.seconds)), seconds)
 
 
+@checked
 def measured_rates(trials: Iterable[Trial], measure: Measure = measure_trials, progress: Track = silent) -> Rates:
     """Time the smallest group's first few trials on this machine; some seconds where a trial does not take longer.
 

@@ -10,12 +10,14 @@ import xarray as xr
 from jaxtyping import Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.search.environments import TrialTable, has_neighbours
 from ntkinfo.search.scores import ScoreSettings, granulated_kendall, kendall
 from ntkinfo.search.scores_all import AllScores, AllSettings, score_all, verdicts
 
 
+@checked
 @dataclass(frozen=True)
 class RankSettings:
     """How measures are ranked.
@@ -98,6 +100,7 @@ class Ranking:
         return found
 
 
+@checked
 def rank(trials: TrialTable, settings: RankSettings | None = None, progress: Track = bar) -> Ranking:
     """Score all measures and say which predict generalisation, which only track hyperparameters, and which fail.
 

@@ -22,6 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.folder_lock import FolderLock
 from ntkinfo.search.records_schema import UNFIT, in_schema, misfit, no_rows, table_of, unified
 from ntkinfo.search.workers import ERROR, FINGERPRINT
@@ -223,6 +224,7 @@ class Records:
             self._parts.remove(part)
 
 
+@checked
 def read_records(place: str | os.PathLike[str] | Sequence[str | os.PathLike[str]]) -> Recorded:
     """Read the records of a sweep, also while one is running.
 

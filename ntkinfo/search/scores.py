@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.threads import map_threads
 from ntkinfo.search.environments import Pairs, TrialTable, neighbours
 from ntkinfo.search.scores_cells import Cells
@@ -25,6 +26,7 @@ from ntkinfo.search.scores_significance import (
 )
 
 
+@checked
 @dataclass(frozen=True)
 class ScoreSettings:
     """How intervals and null laws are drawn.

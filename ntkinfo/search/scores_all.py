@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.search.environments import BY, TrialTable
 from ntkinfo.search.scores import GranulatedScore, Score, ScoreSettings, granulated_kendall, kendall
@@ -20,6 +21,7 @@ from ntkinfo.search.scores_sign_error import SignErrorScore, sign_error
 Result = TypeVar("Result")
 
 
+@checked
 @dataclass(frozen=True)
 class AllSettings:
     """What is computed for every measure.

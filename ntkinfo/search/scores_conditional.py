@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy.stats import t as student
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.core.threads import map_threads
 from ntkinfo.search.environments import TrialTable
@@ -26,6 +27,7 @@ from ntkinfo.search.scores_tables import (
 )
 
 
+@checked
 @dataclass(frozen=True)
 class ConditionalSettings:
     """How conditional information is computed.

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.search.trial_description import AXES, TEACHER, Trial, TrialOptions, Value, plain
 
 KINDS = ("grid", "random", "sobol")
@@ -20,6 +21,7 @@ NUMBERS = ("n", "noise", "depth", "w_std", "b_std", "ridge", "time", "seed")
 MOST = 5_000_000
 
 
+@checked
 @dataclass(frozen=True)
 class Range:
     """All numbers between two.
@@ -84,6 +86,7 @@ def axis_of(name: str, given: Any) -> Axis:
     return tuple(values)
 
 
+@checked
 @dataclass(frozen=True)
 class Space:
     """What is varied, and how trials are chosen from it.

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.search.batches import AHEAD, Batch, GroupLike, Queue
 from ntkinfo.search.cluster_settings import ClusterSettings
@@ -31,6 +32,7 @@ _KILLED = (
 )
 
 
+@checked
 @dataclass(frozen=True)
 class SweepSettings:
     """How trials are handed out.
@@ -115,6 +117,7 @@ class PoolLike(Protocol):
         ...
 
 
+@checked
 def sweep(
     groups: Iterable[GroupLike],
     measure: Measure,

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.progress import Track, bar
 from ntkinfo.search.environments import Pairs, TrialTable, neighbours
 from ntkinfo.search.scores import Score, ScoreSettings, granulated_draws, granulated_kendall
@@ -22,6 +23,7 @@ RATIOS = (-2.0, -1.0, -0.5, 0.5, 1.0, 2.0)
 _CHUNK = 128
 
 
+@checked
 @dataclass(frozen=True)
 class SymbolicSettings:
     """How formulas are searched.
@@ -95,6 +97,7 @@ class SymbolicResult:
     notes: tuple[str, ...]
 
 
+@checked
 def symbolic_search(trials: TrialTable, settings: SymbolicSettings, progress: Track = bar) -> SymbolicResult:
     """Look for the product of powers of measures whose order agrees best with that of the gap (Ψ).
 

@@ -14,6 +14,7 @@ from itertools import groupby
 import numpy as np
 import xarray as xr
 
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import float64
 from ntkinfo.generalization.evaluation import measure_values, row_of
 from ntkinfo.generalization.registry import MEASURES
@@ -42,6 +43,7 @@ _DRAWN = ("information_input_train", "information_input_test", "information_targ
 _LOSSES_ONLY = ("training_loss", "training_error")
 
 
+@checked
 def measure_trials(trials: Sequence[Trial]) -> Iterator[Outcome]:
     """Measure trials, best those of one group: kernels and decompositions stay in this process for the next call.
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.data import registry
 from ntkinfo.kernels.activations import ACTIVATION_NAMES
 from ntkinfo.kernels.network import FORMULA_VERSION
@@ -37,6 +38,7 @@ QUANTITIES = ("none", "closed", "all")
 Value = float | int | str | bool
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class TrialOptions:
     """What trials of one search have in common.
@@ -87,6 +89,7 @@ class TrialOptions:
         checks.whole("finite_steps", self.finite_steps)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Trial:
     """A network of infinite width, its data, and how it is trained.

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.generalization.evaluation import KERNELS
 from ntkinfo.generalization.measure import Measure
 from ntkinfo.generalization.registry import MEASURES
@@ -38,6 +39,7 @@ def measure_columns() -> dict[str, Measure]:
     return found
 
 
+@checked
 def trial_table(rows: pa.Table, gap: str = "error_gap_mean", measures: Iterable[str] | None = None) -> TrialTable:
     """Sort the columns of a search's records.
 

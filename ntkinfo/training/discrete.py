@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import log_size, namespace
 from ntkinfo.training.procedures import Procedure
 from ntkinfo.training.two_term_recursion import TwoTermRecursion
@@ -54,6 +55,7 @@ class _Stepped(Procedure):
         return xp.floor(times / self.step_size * (1 + 4 * np.finfo(np.float64).eps))[:, None]
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class GradientDescent(_Stepped):
     """Gradient descent with a finite step: g = (1 − (1 − ημ)^k)/μ.
@@ -123,6 +125,7 @@ class GradientDescent(_Stepped):
         return steps, mu, xp.where((z > 1) & odd, -1.0, 1.0), exponent
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class HeavyBall(_Stepped):
     """Heavy-ball momentum: r_{k+1} = (1 + β − ημ) r_k − β r_{k−1}, r_0 = r_{−1} = 1, by the recursion's roots.

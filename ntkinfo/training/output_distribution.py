@@ -20,6 +20,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64, namespace
 from ntkinfo.core.linear_algebra import Spectrum, congruence, spectrum
 from ntkinfo.core.records import Dataset
@@ -214,6 +215,7 @@ class OutputDistribution:
         return HeldOutLaw(self, cross, square, inputs)
 
 
+@checked
 def output_distribution(
     blocks: KernelBlocks,
     data: Dataset,

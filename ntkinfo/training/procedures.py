@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, namespace
 
 TimeByMode = Float[Array, "t n"]
@@ -118,6 +119,7 @@ class Procedure(ABC):
         return None
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class GradientFlow(Procedure):
     """Continuous-time gradient descent: g = (1 − e^{−μt})/μ, with the limit t at μ = 0.
@@ -174,6 +176,7 @@ class GradientFlow(Procedure):
         return mu, z
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Converged(GradientFlow):
     """Training to convergence: g = 1/μ (0 at μ = 0) at every time asked for.
@@ -206,6 +209,7 @@ class Converged(GradientFlow):
         super().check(largest, np.asarray([np.inf]), n_targets)
 
 
+@checked
 def nngp_posterior(noise_variance: float) -> Converged:
     """Exact Bayesian inference with the network's own prior: the NNGP posterior K_** − K_*(K + σ²)⁻¹K_*ᵀ.
 
@@ -219,6 +223,7 @@ def nngp_posterior(noise_variance: float) -> Converged:
     return Converged(ridge=noise_variance, target_noise_variance=noise_variance, tangent="nngp")
 
 
+@checked
 def ntk_posterior(noise_variance: float) -> Converged:
     """The posterior of a Gaussian process whose covariance is the NTK: Θ_** − Θ_*(Θ + σ²)⁻¹Θ_*ᵀ.
 

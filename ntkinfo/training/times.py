@@ -6,8 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core import checks
+from ntkinfo.core.arguments import checked
 
 
+@checked
 def log_times(start: float, stop: float, count: int, infinity: bool = False) -> Float[np.ndarray, " t"]:
     """Return `count` times evenly spaced on a log axis from `start` to `stop`, and infinity after them if asked for.
 

@@ -1,0 +1,329 @@
+"""What an annotation asks of a value: whether it fits, what it can be made of, and what to say where it cannot."""
+
+from __future__ import annotations
+
+import collections.abc
+import inspect
+import os
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, Literal, ParamSpec, TypeVar, Union, get_args, get_origin
+
+import jax
+import numpy as np
+from jax.core import Tracer
+
+from ntkinfo.core import checks
+from ntkinfo.core.expected_arrays import ArrayWanted, Sizes, array_wanted, is_array_annotation, take_array
+from ntkinfo.core.progress import Track, bar, silent
+from ntkinfo.core.wording import came, maker, making
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One annotation.
+
+    Args:
+        what: what the value must be, in words.
+        fits: whether a value is of that kind as it is.
+        convert: `(name, value, sizes)` to the value that the function gets; raises TypeError or ValueError.
+    """
+
+    what: str
+    fits: Callable[[Any], bool]
+    convert: Callable[[str, Any, Sizes], Any] | None = None
+
+    def take(self, name: str, value: Any, sizes: Sizes) -> Any:
+        """The value as the function takes it; TypeError or ValueError where it cannot be meant."""
+        if self.convert is not None:
+            return self.convert(name, value, sizes)
+        if self.fits(value):
+            return value
+        raise TypeError(f"{name} is {came(value)}; it must be {self.what}")
+
+
+def expectation(annotation: Any) -> Expectation | None:
+    """What an annotation asks for; None where it asks for nothing (Any, object, a type variable)."""
+    if annotation is None or annotation is type(None):
+        return Expectation("None", lambda value: value is None)
+    if annotation in (Any, object) or isinstance(annotation, _UNBOUND):
+        return None
+    if annotation in _SCALARS:
+        return _SCALARS[annotation]
+    if is_array_annotation(annotation):
+        return _array(array_wanted(annotation))
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return _union(get_args(annotation))
+    if origin is Literal:
+        return _literal(get_args(annotation))
+    if origin is not None or annotation in _ABSTRACT:
+        return _container(origin or annotation, get_args(annotation))
+    if annotation is Track:
+        return _TRACK
+    return _instance(annotation) if inspect.isclass(annotation) else None
+
+
+# --- numbers and text -------------------------------------------------------------------------------------------------
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy, or an array without dimensions, as Python's number; anything else as it is."""
+    if isinstance(value, Tracer):
+        return value
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray | jax.Array) and value.ndim == 0):
+        return value.item()
+    return value
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_real(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _number(what: str, right: Callable[[Any], bool], make: Callable[[Any], Any]) -> Expectation:
+    def convert(name: str, value: Any, sizes: Sizes) -> Any:
+        plain = _plain(value)
+        if isinstance(plain, Tracer) or (isinstance(plain, int | float) and right(plain)):
+            return plain
+        if right(plain):
+            return make(plain)
+        raise TypeError(f"{name} is {came(value)}; it must be {what}{_remedy(plain, what)}")
+
+    return Expectation(what, lambda value: right(_plain(value)), convert)
+
+
+def _remedy(value: Any, what: str) -> str:
+    if isinstance(value, float) and value.is_integer() and "whole" in what:
+        return f": write {int(value)}"
+    if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return ""
+        return ": leave the quotes away"
+    return ""
+
+
+def _bool(name: str, value: Any, sizes: Sizes) -> bool:
+    plain = _plain(value)
+    if not isinstance(plain, bool):
+        raise TypeError(f"{name} is {came(value)}; it must be True or False")
+    return plain
+
+
+def _text(name: str, value: Any, sizes: Sizes) -> str:
+    if isinstance(value, str):
+        return str(value) if isinstance(value, np.str_) else value
+    raise TypeError(f"{name} is {came(value)}; it must be text, a name in quotes")
+
+
+def _progress(name: str, value: Any, sizes: Sizes) -> Any:
+    if value is None or value is False:
+        return silent
+    if value is True:
+        return bar
+    if callable(value) and not inspect.isclass(value):
+        return value
+    raise TypeError(
+        f"{name} is {came(value)}; it must be a function (items, label, total), or None for silence and True for a bar"
+    )
+
+
+_SCALARS: dict[Any, Expectation] = {
+    int: _number("a whole number", _is_whole, int),
+    float: _number("a number", _is_real, float),
+    complex: _number("a number", _is_real, complex),
+    bool: Expectation("True or False", lambda value: isinstance(_plain(value), bool), _bool),
+    str: Expectation("text", lambda value: isinstance(value, str), _text),
+    Path: Expectation("a path", lambda value: isinstance(value, Path)),
+    os.PathLike: Expectation("a path", lambda value: isinstance(value, os.PathLike)),
+    np.ndarray: Expectation(
+        "an array or a list",
+        lambda value: isinstance(value, np.ndarray),
+        lambda name, value, sizes: value if type(value) is np.ndarray else checks.host(name, value),
+    ),
+    jax.Array: Expectation("an array", lambda value: isinstance(value, jax.Array)),
+}
+_TRACK = Expectation("a function that shows progress", callable, _progress)
+_UNBOUND = (TypeVar, ParamSpec)
+
+
+def _array(wanted: ArrayWanted) -> Expectation:
+    return Expectation(
+        f"an array or a list of {wanted.numbers} of shape ({wanted.dims})",
+        lambda value: isinstance(value, np.ndarray | jax.Array),
+        lambda name, value, sizes: take_array(name, value, wanted, sizes),
+    )
+
+
+# --- unions, names, containers ----------------------------------------------------------------------------------------
+
+
+def _literal(values: tuple) -> Expectation:
+    def convert(name: str, value: Any, sizes: Sizes) -> Any:
+        if not any(value is known or (type(value) is type(known) and value == known) for known in values):
+            if not isinstance(value, str):
+                raise TypeError(f"{name} is {came(value)}; it must be one of {', '.join(map(repr, values))}")
+            checks.choice(name, value, [str(known) for known in values])
+        return value
+
+    return Expectation("one of " + ", ".join(map(repr, values)), lambda value: value in values, convert)
+
+
+def _union(members: tuple) -> Expectation | None:
+    arrays = [member for member in members if is_array_annotation(member)]
+    if len(arrays) > 1 and len({member.dim_str for member in arrays}) == 1:
+        # Float[np.ndarray | jax.Array, "n"] is spelt as a union of two annotations.
+        merged = _array(array_wanted(*arrays))
+        rest = [expectation(member) for member in members if member not in arrays]
+        kinds = [*rest, merged]
+    else:
+        kinds = [expectation(member) for member in members]
+    found = [kind for kind in kinds if kind is not None]
+    if len(found) < len(kinds):
+        return None
+    if len(found) == 1:
+        return found[0]
+    words = list(dict.fromkeys("None" if kind.what == "None" else kind.what for kind in found))
+    words.sort(key=lambda word: word == "None")
+    what = ", ".join(words[:-1]) + " or " + words[-1] if len(words) > 1 else words[0]
+    real = [kind for kind in found if kind.what != "None"]
+
+    def convert(name: str, value: Any, sizes: Sizes) -> Any:
+        if value is None and len(real) < len(found):
+            return None
+        for kind in found:
+            if kind.fits(value):
+                return kind.take(name, value, sizes)
+        if len(real) == 1:
+            return _or_none(real[0], name, value, sizes)
+        for kind in real:
+            try:
+                return kind.take(name, value, sizes)
+            except TypeError:
+                continue
+        raise TypeError(f"{name} is {came(value)}; it must be {what}{making(value, what)}")
+
+    return Expectation(what, lambda value: any(kind.fits(value) for kind in found), convert)
+
+
+def _or_none(kind: Expectation, name: str, value: Any, sizes: Sizes) -> Any:
+    try:
+        return kind.take(name, value, sizes)
+    except TypeError as error:
+        text = str(error)
+        plain = f"it must be {kind.what}"
+        raise TypeError(text.replace(plain, f"{plain}, or None", 1)) from error
+
+
+_ABSTRACT = (
+    collections.abc.Sequence,
+    collections.abc.Iterable,
+    collections.abc.Mapping,
+    collections.abc.Callable,
+    tuple,
+    list,
+    dict,
+)
+
+
+def _container(origin: Any, arguments: tuple) -> Expectation | None:
+    if origin is collections.abc.Callable:
+        return Expectation("a function", callable)
+    if origin in (collections.abc.Mapping, dict):
+        return Expectation("a dictionary", lambda value: isinstance(value, Mapping))
+    if origin in (collections.abc.Sequence, list, collections.abc.Iterable):
+        return _row(origin, expectation(arguments[0]) if arguments else None)
+    if origin is tuple:
+        if len(arguments) == 2 and arguments[1] is Ellipsis:
+            return _row(tuple, expectation(arguments[0]))
+        if arguments:
+            return _fixed(tuple(expectation(one) for one in arguments))
+        return _row(tuple, None)
+    return _instance(origin) if inspect.isclass(origin) else None
+
+
+def _is_row(value: Any) -> bool:
+    text = isinstance(value, str | bytes | bytearray | Mapping)
+    return not text and isinstance(value, collections.abc.Sequence | np.ndarray | jax.Array)
+
+
+def _row(origin: Any, item: Expectation | None) -> Expectation:
+    """A list, tuple, or whatever can be gone through, of one kind of item."""
+    what = f"a list of {item.what}" if item else "a list"
+
+    def fits(value: Any) -> bool:
+        return _is_row(value) and (item is None or all(item.fits(one) for one in value))
+
+    def convert(name: str, value: Any, sizes: Sizes) -> Any:
+        if isinstance(value, str | bytes):
+            raise TypeError(f"{name} is {came(value)}, one text; it must be {what}: write [{came(value)}]")
+        if isinstance(value, Mapping) or not isinstance(value, collections.abc.Iterable) or inspect.isclass(value):
+            raise TypeError(f"{name} is {came(value)}; it must be {what}")
+        if getattr(value, "ndim", 1) == 0:
+            raise TypeError(f"{name} is {came(value)}; it must be {what}")
+        if not _is_row(value) and not hasattr(value, "__array__"):
+            if origin is not collections.abc.Iterable and not isinstance(value, set | frozenset):
+                value = tuple(value)
+            elif item is None or item.what != "text":
+                return value  # a generator is gone through once, by the function
+        rows = tuple(value)
+        taken = rows if item is None else tuple(item.take(f"{name}[{k}]", one, {}) for k, one in enumerate(rows))
+        if isinstance(value, list) and origin is not tuple:
+            return list(taken)
+        return taken if origin is tuple or not isinstance(value, range) else value
+
+    return Expectation(what, fits, convert)
+
+
+def _fixed(items: tuple[Expectation | None, ...]) -> Expectation:
+    """A tuple of a fixed number of items."""
+    what = f"a tuple of {len(items)}: ({', '.join('anything' if one is None else one.what for one in items)})"
+
+    def convert(name: str, value: Any, sizes: Sizes) -> tuple:
+        if not _is_row(value) or len(value) != len(items):
+            raise TypeError(f"{name} is {came(value)}; it must be {what}")
+        pairs = enumerate(zip(items, value, strict=True))
+        return tuple(one if wanted is None else wanted.take(f"{name}[{k}]", one, sizes) for k, (wanted, one) in pairs)
+
+    return Expectation(what, lambda value: _is_row(value) and len(value) == len(items), convert)
+
+
+# --- records ----------------------------------------------------------------------------------------------------------
+
+
+def _instance(kind: type) -> Expectation:
+    protocol = bool(getattr(kind, "_is_protocol", False))
+    what = maker(kind)
+
+    def fits(value: Any) -> bool:
+        if inspect.isclass(value):
+            return False
+        if not protocol:
+            return isinstance(value, kind)
+        return all(hasattr(value, name) for name in getattr(kind, "__protocol_attrs__", None) or _members(kind))
+
+    def convert(name: str, value: Any, sizes: Sizes) -> Any:
+        if fits(value):
+            return value
+        raise TypeError(f"{name} is {came(value)}; it must be {what}{making(value, what, kind)}")
+
+    return Expectation(what, fits, convert)
+
+
+def _members(kind: type) -> set[str]:
+    """The attributes that a protocol names (Python 3.11 keeps no list of them)."""
+    skipped = {"_is_protocol", "_is_runtime_protocol", "_abc_impl"}
+    found: set[str] = set()
+    for base in kind.__mro__[:-1]:
+        if getattr(base, "_is_protocol", False) and base.__module__ != "typing":
+            found |= {*base.__dict__, *inspect.get_annotations(base)}
+    special = {name for name in found if name.startswith("__") and name != "__call__"}
+    return found - special - skipped
