@@ -20,10 +20,10 @@ Target = TypeVar("Target", bound=Callable[..., Any])
 
 
 def checked(target: Target) -> Target:
-    """Let a public function, or a public record when it is made, take its arguments by its annotations.
+    """Let a public function, or a public class when an object of it is made, take its arguments by its annotations.
 
     Args:
-        target: a function or a dataclass; its annotations must be resolvable in its module.
+        target: a function or a class; its annotations must be resolvable in its module.
 
     Raises (when the target is called):
         TypeError: an argument of another kind, an argument that there is not, one that is missing.
@@ -32,8 +32,8 @@ def checked(target: Target) -> Target:
     record: Any = target
     if not inspect.isclass(record):
         return _door(target, target, lambda: get_type_hints(target))
-    assert is_dataclass(record), f"{target.__name__} is no dataclass; mark its __init__"
-    record.__init__ = _door(record.__dict__["__init__"], target, lambda: get_type_hints(target))
+    made = record.__dict__["__init__"]
+    record.__init__ = _door(made, target, lambda: get_type_hints(target if is_dataclass(record) else made))
     return target
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ntkinfo.core.arrays import Array, namespace, unmasked
+from ntkinfo.core.wording import came
 
 
 def host(name: str, value: Any) -> np.ndarray:
@@ -79,7 +80,7 @@ def choice(name: str, value: str, known: Iterable[str]) -> None:
     names = sorted(known)
     if value not in names:
         raise ValueError(
-            f"{name} is {value!r}, which is not known{suggestion(value, names)}; known: {', '.join(names)}"
+            f"{name} is {came(value)}, which is not known{suggestion(value, names)}; known: {', '.join(names)}"
         )
 
 
@@ -93,29 +94,29 @@ def positive(name: str, value: float) -> None:
     """Raise unless the value is a finite number above zero."""
     _number(name, value)
     if not (np.isfinite(value) and value > 0):
-        raise ValueError(f"{name} is {value}; it must be a finite number greater than 0")
+        raise ValueError(f"{name} is {came(value)}; it must be a finite number greater than 0")
 
 
 def non_negative(name: str, value: float) -> None:
     """Raise unless the value is a finite number, zero or above."""
     _number(name, value)
     if not (np.isfinite(value) and value >= 0):
-        raise ValueError(f"{name} is {value}; it must be a finite number, 0 or greater")
+        raise ValueError(f"{name} is {came(value)}; it must be a finite number, 0 or greater")
 
 
 def probability(name: str, value: float) -> None:
     """Raise unless the value is a number from 0 to 1."""
     _number(name, value)
     if not 0 <= value <= 1:
-        raise ValueError(f"{name} is {value}; it is a probability, so it must lie between 0 and 1")
+        raise ValueError(f"{name} is {came(value)}; it is a probability, so it must lie between 0 and 1")
 
 
 def whole(name: str, value: int, least: int = 1) -> None:
     """Raise unless the value is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{name} is {value!r}; it must be a whole number")
+        raise TypeError(f"{name} is {came(value)}; it must be a whole number")
     if value < least:
-        raise ValueError(f"{name} is {value}; it must be at least {least}")
+        raise ValueError(f"{name} is {came(value)}; it must be at least {least}")
 
 
 def times(values: Array) -> None:
@@ -131,11 +132,11 @@ def times(values: Array) -> None:
 
 def _number(name: str, value: float) -> None:
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} is {value!r}; it must be a number")
+        raise TypeError(f"{name} is {came(value)}; it must be a number")
 
 
 def finite_number(name: str, value: float) -> None:
     """Raise unless the value is a finite number of either sign."""
     _number(name, value)
     if not np.isfinite(value):
-        raise ValueError(f"{name} is {value}; it must be a finite number")
+        raise ValueError(f"{name} is {came(value)}; it must be a finite number")

@@ -168,24 +168,45 @@ def _array(wanted: ArrayWanted) -> Expectation:
 
 def _literal(values: tuple) -> Expectation:
     def convert(name: str, value: Any, sizes: Sizes) -> Any:
-        if not any(value is known or (type(value) is type(known) and value == known) for known in values):
+        if not fits(value):
             if not isinstance(value, str):
                 raise TypeError(f"{name} is {came(value)}; it must be one of {', '.join(map(repr, values))}")
             checks.choice(name, value, [str(known) for known in values])
         return value
 
-    return Expectation("one of " + ", ".join(map(repr, values)), lambda value: value in values, convert)
+    def fits(value: Any) -> bool:
+        return any(type(value) is type(known) and value == known for known in values)
+
+    return Expectation("one of " + ", ".join(map(repr, values)), fits, convert)
 
 
 def _union(members: tuple) -> Expectation | None:
-    arrays = [member for member in members if is_array_annotation(member)]
-    if len(arrays) > 1 and len({member.dim_str for member in arrays}) == 1:
-        # Float[np.ndarray | jax.Array, "n"] is spelt as a union of two annotations.
-        merged = _array(array_wanted(*arrays))
-        rest = [expectation(member) for member in members if member not in arrays]
-        kinds = [*rest, merged]
-    else:
-        kinds = [expectation(member) for member in members]
+    if np.ndarray in members and any(_rows_of(member) for member in members):
+        members = tuple(member for member in members if member is not np.ndarray)
+    if np.ndarray in members and jax.Array in members and not any(_is_sequence(member) for member in members):
+        # `Array`, without a word on what it holds: numbers.
+        rest = tuple(member for member in members if member not in (np.ndarray, jax.Array))
+        kinds = [expectation(member) for member in rest] + [_array(ArrayWanted("", "...", True))]
+        return _any_of(kinds)
+    # Float[np.ndarray | jax.Array, "n"] is a union of two annotations: one expectation for each shape.
+    arrays: dict[Any, list] = {}
+    for member in members:
+        if is_array_annotation(member):
+            arrays.setdefault(member.dim_str, []).append(member)
+    kinds = [expectation(member) for member in members if not is_array_annotation(member)]
+    return _any_of([*kinds, *(_array(array_wanted(*alike)) for alike in arrays.values())])
+
+
+def _is_sequence(annotation: Any) -> bool:
+    return (get_origin(annotation) or annotation) is collections.abc.Sequence
+
+
+def _rows_of(annotation: Any) -> bool:
+    """Whether it is a sequence of something that is told: an array among its alternatives adds nothing."""
+    return _is_sequence(annotation) and bool(get_args(annotation))
+
+
+def _any_of(kinds: list[Expectation | None]) -> Expectation | None:
     found = [kind for kind in kinds if kind is not None]
     if len(found) < len(kinds):
         return None
@@ -199,16 +220,20 @@ def _union(members: tuple) -> Expectation | None:
     def convert(name: str, value: Any, sizes: Sizes) -> Any:
         if value is None and len(real) < len(found):
             return None
-        for kind in found:
-            if kind.fits(value):
-                return kind.take(name, value, sizes)
         if len(real) == 1:
             return _or_none(real[0], name, value, sizes)
-        for kind in real:
+        wrong = None
+        for kind in sorted(real, key=lambda kind: not kind.fits(value)):
             try:
-                return kind.take(name, value, sizes)
-            except TypeError:
-                continue
+                known = dict(sizes)
+                taken = kind.take(name, value, known)
+            except (TypeError, ValueError) as error:
+                wrong = error if wrong is None and kind.fits(value) else wrong
+            else:
+                sizes.update(known)
+                return taken
+        if wrong is not None:
+            raise wrong
         raise TypeError(f"{name} is {came(value)}; it must be {what}{making(value, what)}")
 
     return Expectation(what, lambda value: any(kind.fits(value) for kind in found), convert)
@@ -238,7 +263,8 @@ def _container(origin: Any, arguments: tuple) -> Expectation | None:
     if origin is collections.abc.Callable:
         return Expectation("a function", callable)
     if origin in (collections.abc.Mapping, dict):
-        return Expectation("a dictionary", lambda value: isinstance(value, Mapping))
+        arrays = len(arguments) == 2 and is_array_annotation(arguments[1])
+        return _table(expectation(arguments[1]) if arrays else None)
     if origin in (collections.abc.Sequence, list, collections.abc.Iterable):
         return _row(origin, expectation(arguments[0]) if arguments else None)
     if origin is tuple:
@@ -250,6 +276,17 @@ def _container(origin: Any, arguments: tuple) -> Expectation | None:
     return _instance(origin) if inspect.isclass(origin) else None
 
 
+def _table(item: Expectation | None) -> Expectation:
+    """A dictionary; its values are checked where they are arrays of a stated shape."""
+
+    def convert(name: str, value: Any, sizes: Sizes) -> Any:
+        if not isinstance(value, Mapping):
+            raise TypeError(f"{name} is {came(value)}; it must be a dictionary")
+        return value if item is None else {key: item.take(f"{name}[{key!r}]", one, {}) for key, one in value.items()}
+
+    return Expectation("a dictionary", lambda value: isinstance(value, Mapping), convert)
+
+
 def _is_row(value: Any) -> bool:
     text = isinstance(value, str | bytes | bytearray | Mapping)
     return not text and isinstance(value, collections.abc.Sequence | np.ndarray | jax.Array)
@@ -257,7 +294,7 @@ def _is_row(value: Any) -> bool:
 
 def _row(origin: Any, item: Expectation | None) -> Expectation:
     """A list, tuple, or whatever can be gone through, of one kind of item."""
-    what = f"a list of {item.what}" if item else "a list"
+    what = f"a list of {_plural(item.what)}" if item else "a list"
 
     def fits(value: Any) -> bool:
         return _is_row(value) and (item is None or all(item.fits(one) for one in value))
@@ -281,6 +318,12 @@ def _row(origin: Any, item: Expectation | None) -> Expectation:
         return taken if origin is tuple or not isinstance(value, range) else value
 
     return Expectation(what, fits, convert)
+
+
+def _plural(what: str) -> str:
+    for one, many in (("a whole number", "whole numbers"), ("a number", "numbers"), ("text", "names")):
+        what = what.replace(one, many)
+    return what
 
 
 def _fixed(items: tuple[Expectation | None, ...]) -> Expectation:

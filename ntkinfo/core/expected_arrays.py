@@ -82,7 +82,7 @@ def take_array(name: str, value: Any, wanted: ArrayWanted, sizes: Sizes) -> Any:
 
 def _of_kind(name: str, array: Any, wanted: ArrayWanted) -> Any:
     have, want = array.dtype.kind, wanted.kind
-    if want == "" or (have == "V" and array.dtype.name == "bfloat16"):
+    if have == "V" and array.dtype.name == "bfloat16":
         return array
     if have not in "biuf":
         what = "text" if have in "UST" else str(array.dtype)
@@ -94,6 +94,8 @@ def _of_kind(name: str, array: Any, wanted: ArrayWanted) -> Any:
                 return array.astype(np.float64)
         if array.dtype.itemsize > 8:
             raise TypeError(f"{name} holds {array.dtype}; give float64, in which everything here is computed")
+        return array
+    if want == "":
         return array
     if have == "f":
         return _whole_floats(name, array, wanted)
@@ -123,7 +125,7 @@ def _check_shape(name: str, shape: tuple[int, ...], wanted: ArrayWanted, sizes: 
     if len(dims) != len(shape):
         raise ValueError(f"{name} has shape {shape}; it must be {_shape_words(dims)}{_shape_remedy(dims, shape)}")
     for place, (dim, length) in enumerate(zip(dims, shape, strict=True)):
-        if not dim.isidentifier():
+        if dim == "_" or not dim.isidentifier():
             if dim.isdigit() and int(dim) != length:
                 raise ValueError(f"{name} has shape {shape}; it must be {_shape_words(dims)}")
             continue

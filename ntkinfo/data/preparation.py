@@ -9,7 +9,6 @@ from typing import Any, TypedDict
 import numpy as np
 
 from ntkinfo.core import checks
-from ntkinfo.core.arguments import checked
 from ntkinfo.core.records import Dataset, repeated_rows
 from ntkinfo.data import splits, targets
 from ntkinfo.data.standardise import SCALING, Standardiser
@@ -32,7 +31,6 @@ class PreparationOptions(TypedDict, total=False):
     repeats_together: bool
 
 
-@checked
 @dataclass(frozen=True)
 class Preparation:
     """What is done to raw inputs and answers; each loader has its own defaults and takes these fields by keyword.

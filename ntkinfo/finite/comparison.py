@@ -22,7 +22,7 @@ from ntkinfo.core.linear_algebra import cholesky
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.finite import gaussianity
 from ntkinfo.finite.comparison_divergence import Chance, chance, divergence_joint, divergence_per_input, inputs_together
-from ntkinfo.finite.comparison_members import LawMembers, Outputs
+from ntkinfo.finite.comparison_members import LawMembers, Outputs, member_count
 from ntkinfo.finite.comparison_moments import (
     Moments,
     mean_scores,
@@ -194,6 +194,7 @@ class Comparison:
     notes: tuple[str, ...] = field(default=())
 
 
+@checked
 class Comparator:
     """Compares ensembles with one law; null laws are simulated once for each number of members.
 
@@ -226,7 +227,7 @@ class Comparator:
         Raises:
             ValueError: shapes that do not fit the law, NaN or infinite outputs, fewer than 20 members.
         """
-        members = outputs["train"].shape[1]
+        members = member_count(outputs)
         if members < gaussianity.LEAST_MEMBERS:
             raise ValueError(f"{members} members are too few; fourth moments take at least {gaussianity.LEAST_MEMBERS}")
         resolved = {split: self._resolved(split, members) for split in self._mean}

@@ -18,7 +18,7 @@ from ntkinfo.core import checks
 from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import to_numpy
 from ntkinfo.core.progress import Track, silent
-from ntkinfo.finite.comparison_members import SPLITS, LawMembers, Outputs
+from ntkinfo.finite.comparison_members import SPLITS, LawMembers, Outputs, member_count
 from ntkinfo.information.output import information_output
 from ntkinfo.information.training_set import relative_entropy_per_input
 from ntkinfo.training.output_distribution import OutputDistribution
@@ -113,7 +113,7 @@ def information_of_members(
     and variances, no bound on that of the members. Bias and deviation are those under the law.
     """
     settings = settings or InformationSettings()
-    members = outputs["train"].shape[1]
+    members = member_count(outputs)
     known = _of_law(law, settings)
     found = _of_outputs(outputs, law, settings)
     drawn, source = [], LawMembers(law)

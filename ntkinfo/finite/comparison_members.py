@@ -23,6 +23,20 @@ SPLITS = ("train", "test")
 Outputs = dict[str, Float[np.ndarray, "_ _ _ _"]]  # (T, M, p, C); the splits differ in p
 
 
+def member_count(outputs: Outputs) -> int:
+    """How many members there are.
+
+    Raises:
+        ValueError: a split that is missing.
+    """
+    for split in ("train", "test"):
+        if split not in outputs:
+            raise ValueError(
+                f"outputs has no split {split!r}; give both, {{'train': (T, M, n, C), 'test': (T, M, m, C)}}"
+            )
+    return outputs["train"].shape[1]
+
+
 @dataclass(frozen=True)
 class LawMembers:
     """Draws ensembles from a law, each member's outputs jointly over times, training and test inputs.
