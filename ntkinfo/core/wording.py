@@ -37,6 +37,8 @@ _MAKERS = {
 
 def came(value: Any) -> str:
     """What was given, in a few words."""
+    if isinstance(value, np.generic) and not isinstance(value, np.str_ | np.bytes_):
+        return str(value)
     if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return _inert(_SHORT.repr(value) if not isinstance(value, str) else ascii_repr(value))
     if inspect.isclass(value):
@@ -46,8 +48,6 @@ def came(value: Any) -> str:
     if inspect.ismodule(value):
         return f"the module {value.__name__}"
     shape, dtype = getattr(value, "shape", None), getattr(value, "dtype", None)
-    if isinstance(value, np.generic):
-        return f"{value!s} ({dtype})"
     if isinstance(shape, tuple) and dtype is not None:
         return f"an array of {dtype} of shape {shape}"
     name = type(value).__name__
