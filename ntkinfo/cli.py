@@ -22,6 +22,7 @@ from ntkinfo.cli_flags import as_problem, flag_class, given_flags, without_unkno
 from ntkinfo.compare_config import CompareConfig
 from ntkinfo.config import Config
 from ntkinfo.config_reading import Problem, Section, flags
+from ntkinfo.report.layout import print_table
 from ntkinfo.report.terminal import Terminal
 from ntkinfo.running import report
 from ntkinfo.search_config import SearchConfig
@@ -305,7 +306,7 @@ def data(name: str | None = None, /) -> int:
         table = _table("data set", "what it is")
         for key, entry in registry.ENTRIES.items():
             table.add_row(key, escape(entry.meaning))
-        console.print(table)
+        print_table(console, table)
         console.print("\nOptions of one: ntkinfo data NAME")
         return 0
     try:
@@ -318,7 +319,7 @@ def data(name: str | None = None, /) -> int:
     for option in registry.ENTRIES[name].options.values():
         default = "(needed)" if option.required else "" if option.default in (None, ()) else str(option.default)
         table.add_row(by_key[option.name].name, default, escape(option.meaning))
-    console.print(table)
+    print_table(console, table)
     return 0
 
 
@@ -346,14 +347,14 @@ def doctor() -> int:
     """
     from ntkinfo.doctor import examine
 
-    table = _table("", "", "")
+    table = _table("looked at", "state", "found")
     table.show_header = False
     findings = examine()
     colours = {"ok": "green", "failed": "red"}
     for finding in findings:
         state = f"[{colours.get(finding.state, 'yellow')}]{finding.state}[/]"
         table.add_row(finding.name, state, escape(finding.text))
-    Terminal().print(table)
+    print_table(Terminal(), table)
     return int(any(finding.state == "failed" for finding in findings))
 
 
@@ -375,7 +376,7 @@ def completion(shell: Literal["bash", "zsh", "fish"], /) -> int:
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in headings:
-        table.add_column(heading, overflow="fold")
+        table.add_column(heading, no_wrap=heading != headings[-1])
     return table
 
 

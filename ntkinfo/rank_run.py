@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -42,9 +41,7 @@ def run_rank(places: Sequence[str], given: Mapping[str, Any], switches: Switches
     Returns:
         The exit code: 0 when done, whatever the ranking says; 2 for bad input; 130 when interrupted.
     """
-    # A pipe or a file has no width of its own; the sentences must not be cut there.
-    width = None if sys.stdout.isatty() else 130
-    messages, output = Terminal(stderr=True), Terminal(quiet=switches.quiet, width=width)
+    messages, output = Terminal(stderr=True), Terminal(quiet=switches.quiet)
     try:
         if not places:
             raise ValueError("rank needs the folder of a search, or parts of its records")
@@ -61,15 +58,15 @@ def run_rank(places: Sequence[str], given: Mapping[str, Any], switches: Switches
     return FAILED
 
 
-def show(output: Console, found: Ranking) -> None:
+def show(output: Console, found: Ranking, config: SearchConfig) -> None:
     """Print a ranking: table and statement."""
-    print_ranking(output, found.dataset())
+    print_ranking(output, found.dataset().assign_attrs(gap=config.ranking.gap))
 
 
 def ranking_files(found: Ranking, config: SearchConfig) -> dict[str, Callable[[Path], Any]]:
     """What writes the files of a ranking, by name, as `ResultsFolder.write` takes them."""
     provenance = {f"version_{name}": version for name, version in versions().items()}
-    dataset = found.dataset().assign_attrs(configuration=dump_config(config), **provenance)
+    dataset = found.dataset().assign_attrs(gap=config.ranking.gap, configuration=dump_config(config), **provenance)
     figure = ranking_figure(dataset)
     files: dict[str, Callable[[Path], Any]] = {f"{NAME}.nc": lambda place: save_curves(dataset, place)}
     for suffix in dict.fromkeys(config.output.formats):
@@ -108,7 +105,7 @@ def _run(
             return INTERRUPTED
         with uninterrupted():
             written = results.write(ranking_files(found, config))
-        show(output, found)
+        show(output, found, config)
     listed = ", ".join(path.name for path in written)
     output.print(f"\n{listed} in {escape(str(folder))} ({time.monotonic() - start:.0f} s)", soft_wrap=True)
     if switches.report:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,6 @@ from ntkinfo.config_reading import ConfigError, Configuration, Finding, Problem,
 from ntkinfo.report.terminal import Terminal
 
 DONE, FAILED, NOT_CERTIFIED, INTERRUPTED = 0, 2, 3, 130
-_PIPE_WIDTH = 130
 
 
 @dataclass(frozen=True)
@@ -66,9 +64,7 @@ def run_job(
     Returns:
         The exit code: 2 for bad input, else what the work returns.
     """
-    # A pipe or a file has no width of its own; the table must not be cut there.
-    width = None if sys.stdout.isatty() else _PIPE_WIDTH
-    messages, output = Terminal(stderr=True), Terminal(quiet=switches.quiet, width=width)
+    messages, output = Terminal(stderr=True), Terminal(quiet=switches.quiet)
     try:
         config = _load(job, path, given, problems)
     except ConfigError as error:

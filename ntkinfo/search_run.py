@@ -143,5 +143,5 @@ def _rank(config: SearchConfig, trials: Sequence[Trial], folder: Path, output: C
     found = rank(table, settings, track)
     with uninterrupted(), ResultsFolder(folder) as results:
         written = results.write(ranking_files(found, config))
-    show(output, found)
+    show(output, found, config)
     return written

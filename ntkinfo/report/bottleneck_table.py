@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ntkinfo.report.layout import print_table
+
 _ROWS = 24
 
 
@@ -20,11 +22,11 @@ def print_bottleneck(console: Console, found: xr.Dataset, bits: bool = False) ->
         bits: show informations in bits instead of nats.
     """
     if found.sizes["solution"]:
-        console.print(solutions_table(found, bits), highlight=False)
+        print_table(console, solutions_table(found, bits))
     if "dual_solution" in found.dims:
         if found.sizes["solution"]:
             console.print()
-        console.print(dual_table(found, bits), highlight=False)
+        print_table(console, dual_table(found, bits))
     if found.sizes["solution"] or "dual_solution" in found.dims:
         console.print()
     for line in sentences(found, bits):
@@ -32,20 +34,22 @@ def print_bottleneck(console: Console, found: xr.Dataset, bits: bool = False) ->
 
 
 def solutions_table(found: xr.Dataset, bits: bool) -> Table:
-    """Lay out a row a solution: β, both informations, certificate, residuals and why it stopped."""
+    """Lay out a row a solution: β, both informations, what they are, certificate, residuals and why it stopped."""
     scale, unit = _unit(bits)
     exact = found.attrs["kind"] == "gaussian"
-    table = _table("β", f"I(T;X) ({unit})", f"I(T;Y) ({unit})", "second route off by" if exact else "short by at most")
+    limit = f"{'second route off by' if exact else 'short by at most'} ({unit})"
+    table = _table("β", f"I(T;X) ({unit})", f"I(T;Y) ({unit})", "value", limit)
     names = [name for name in ("residual_encoder", "residual_decoder") if name in found]
-    for heading in ["directions" if exact else "clusters", *(["residuals", "stop"] if names else [])]:
-        table.add_column(heading, justify="left" if heading == "stop" else "right", no_wrap=heading != "stop")
+    for heading in ["directions" if exact else "clusters", *([f"residuals ({unit})", "stop"] if names else [])]:
+        table.add_column(heading, justify="left" if heading == "stop" else "right", no_wrap=True)
     for index in _chosen(found.sizes["solution"]):
         row = found.isel(solution=index)
         cells = [f"{float(row['solution']):.5g}"]
         cells += [f"{scale * float(row[name]):.5f}" for name in ("information_input", "information_target")]
+        cells.append("exact" if exact else "lower bound")
         cells += [f"{scale * float(row['gap']):.1e}", str(int(row["clusters"]))]
         if names:
-            cells += [", ".join(f"{float(row[name]):.0e}" for name in names), str(row["stop"].item())]
+            cells += [", ".join(f"{scale * float(row[name]):.0e}" for name in names), str(row["stop"].item())]
         table.add_row(*(escape(cell) for cell in cells))
     return table
 
@@ -56,7 +60,7 @@ def dual_table(found: xr.Dataset, bits: bool) -> Table:
     table = _table("dual β", f"I(T;X) ({unit})", f"I(T;Y) ({unit})", f"distortion ({unit})")
     certified = "dual_gap" in found
     if certified:
-        table.add_column("above the least by at most", justify="right", no_wrap=True)
+        table.add_column(f"above the least by at most ({unit})", justify="right", no_wrap=True)
     for index in _chosen(found.sizes["dual_solution"]):
         row = found.isel(dual_solution=index)
         cells = [f"{float(row['dual_solution']):.5g}"]
@@ -73,6 +77,11 @@ def sentences(found: xr.Dataset, bits: bool) -> list[str]:
     attributes, lines = found.attrs, []
     lines.append(f"I(X;Y) = {scale * attributes['mutual_information']:.6g} {unit}")
     if attributes["kind"] == "discrete":
+        if found.sizes["solution"]:
+            lines.append(
+                "I(T;Y) is reached by an encoder, which makes it a lower bound on the curve at its I(T;X); the curve "
+                "lies above it by at most what the row says"
+            )
         lines.append(
             f"no encoder lies more than {scale * attributes['largest_gap']:.2e} {unit} above the curve, at any I(T;X); "
             f"{found.sizes['solution']} solutions, ended: {attributes['stop']}"

@@ -10,6 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from ntkinfo.information.certificate import Certificate, Finding
+from ntkinfo.report.layout import print_table
+
+_MEANINGS = (
+    "checked, not checked: numbers of values. discrepancy: the largest difference from the second route, in units of "
+    "the stated error; ! where it is more than is allowed."
+)
 
 
 def print_certificate(console: Console, certificates: Mapping[str, Certificate]) -> None:
@@ -21,7 +27,8 @@ def print_certificate(console: Console, certificates: Mapping[str, Certificate])
     """
     for title, certificate in certificates.items():
         console.print()
-        console.print(certificate_table(certificate, title), highlight=False)
+        print_table(console, certificate_table(certificate, title), ("quantity",), ("quantity",))
+        console.print(_MEANINGS, style="dim", highlight=False)
         for reason, names in _reasons(certificate).items():
             console.print(f"not checked: {escape(', '.join(names))}: {escape(reason)}", soft_wrap=True, highlight=False)
         console.print(escape(certificate.verdict), soft_wrap=True, highlight=False)
@@ -31,10 +38,10 @@ def certificate_table(certificate: Certificate, title: str = "") -> Table:
     """Lay out a row a quantity: how many values were checked, the largest discrepancy, where, and by which route."""
     table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("quantity", no_wrap=True)
-    for heading in ("checked", "not", "discrepancy"):
-        table.add_column(heading, justify="right")
-    table.add_column("at")
-    table.add_column("second route", overflow="fold")
+    for heading in ("checked", "not checked", "discrepancy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("at", no_wrap=True)
+    table.add_column("second route")
     for finding in (*certificate.kernels, *certificate.findings):
         table.add_row(*_cells(finding))
     return table

@@ -1,4 +1,4 @@
-"""A ranking of measures for reading on a terminal: its best rows as a table of eighty columns, and the statement."""
+"""A ranking of measures for reading on a terminal: its best rows as a table, what its columns say, the statement."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-WIDTH = 80
-_SHORT = {"predicts on average": "on average", "tracks hyperparameters": "tracks h.p."}
+from ntkinfo.report.layout import print_table
+
+WIDTH = 120  # at most, of the table and of the sentences under it
+_GAPS = {"error": "classification error", "loss": "loss"}
+_WHOSE = {"mean": " of the ensemble mean", "member": " of a member"}
 
 
 def print_ranking(console: Console, found: xr.Dataset, most: int = 25) -> None:
@@ -21,17 +24,11 @@ def print_ranking(console: Console, found: xr.Dataset, most: int = 25) -> None:
         most: rows that are printed.
     """
     console.print()
-    console.print(ranking_table(found, most), highlight=False, width=WIDTH)
+    print_table(console, ranking_table(found, most), ("measure",), ("measure",))
     if found.sizes["measure"] > most:
         console.print(f"… and {found.sizes['measure'] - most} more in ranking.nc", highlight=False)
-    console.print(
-        f"{symbol(found)}: rank correlation with the gap where one setting differs, 95 % interval. K: percent of the "
-        "gap's order told once two settings are known. Errors: share of wrong signs by environment, mean and worst. "
-        "p: of the score, corrected for all measures.",
-        style="dim",
-        highlight=False,
-        width=WIDTH,
-    )
+    for line in meanings(found):
+        console.print(escape(line), style="dim", highlight=False, width=min(WIDTH, console.width))
     console.print()
     for sentence in str(found.attrs["statement"]).splitlines():
         console.print(escape(sentence), highlight=False, soft_wrap=True)
@@ -44,10 +41,9 @@ def ranking_table(found: xr.Dataset, most: int = 25) -> Table:
     part = found.isel(split=-1, measure=slice(0, most))
     where = "held-out data sets" if str(part["split"].values) == "held_out" else "data sets that chose"
     title = f"best first where measures were chosen; numbers from the {where}"
-    style = {"box": None, "pad_edge": False, "padding": (0, 1, 0, 0), "header_style": "bold", "expand": True}
-    table = Table(title=title, title_justify="left", **style)
-    table.add_column("measure", overflow="fold", ratio=1)
-    for heading in (symbol(found), "K", "errors", "p"):
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column("measure", no_wrap=True)
+    for heading in (f"{symbol(found)} [95 %]", "K (%)", "wrong signs", "p"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     score = score_name(found)
@@ -61,9 +57,35 @@ def ranking_table(found: xr.Dataset, most: int = 25) -> Table:
             _number(row, "conditional_information_adjusted", ".1f"),
             f"{_number(row, 'sign_error', '.2f')} {_number(row, 'sign_error_worst', '.2f')}",
             _number(row, f"{score}_p_corrected", ".1g"),
-            escape(_SHORT.get(verdict, verdict)),
+            escape(verdict),
         )
     return table
+
+
+def meanings(found: xr.Dataset) -> list[str]:
+    """What is to be predicted, and what the columns and signs of `ranking_table` stand for, a sentence each."""
+    gap, score = str(found.attrs.get("gap", "")), symbol(found)
+    where = " where one setting differs" if score == "Ψ" else ""
+    return [
+        *([f"gap: {gap}{_gap_words(gap)}."] if gap else []),
+        "−measure: meant to fall as the gap rises, and scored with its sign turned: above 0 is as meant.",
+        f"{score}: rank correlation with the gap{where}, from −1 to 1, with its 95 % interval.",
+        "K: percent of the gap's order told once two settings are known, less what chance reaches; below 0 where "
+        "chance reaches more, or where it is told the other way round.",
+        "wrong signs: share of pairs in wrong order, by environment: mean and worst.",
+        "p: of the score, corrected for all measures. -: not computed.",
+    ]
+
+
+def _gap_words(gap: str) -> str:
+    """What the gap is, in words, where its name is built as those of the records are."""
+    parts = gap.split("_")
+    kind = next((words for key, words in _GAPS.items() if key in parts), "")
+    if not kind or not {"gap", "test", "train"} & set(parts):
+        return ""
+    part = "test less training" if "gap" in parts else "test" if "test" in parts else "training"
+    whose = next((words for key, words in _WHOSE.items() if key in parts), "")
+    return f", the {part} {kind}{whose}"
 
 
 def score_name(found: xr.Dataset) -> str:
@@ -87,4 +109,7 @@ def _number(row: xr.Dataset, name: str, form: str) -> str:
 
 
 def _form(value: float, form: str) -> str:
-    return f"{value:{form}}" if np.isfinite(value) else "-"
+    if not np.isfinite(value):
+        return "-"
+    text = f"{value:{form}}"
+    return text if float(text) else text.removeprefix("-")  # rounded to 0, which has no sign

@@ -11,12 +11,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from ntkinfo.core.units import unit_of
+from ntkinfo.information.curve_methods import NOT_COMPUTED, SUFFIX, method_texts
+from ntkinfo.report.layout import print_table
 
+TIMES = 4
 _BESIDES = ("_lower", "_upper", "_standard_error", "_method")
+_KEYS = ("quantity", "inputs", "unit", "value")
 
 
 def print_summary(console: Console, curves: xr.Dataset, bits: bool = False, title: str = "") -> None:
-    """Print the summary of curves of one depth with as many times as fit, from seven down to two.
+    """Print the summary of curves of one depth, at the same times whatever the width of the console.
 
     Args:
         console: where to print it.
@@ -24,13 +28,18 @@ def print_summary(console: Console, curves: xr.Dataset, bits: bool = False, titl
         bits: show what is in nats in bits.
         title: a line above the table.
     """
-    tables = [summary_table(curves, bits, columns, title) for columns in range(7, 1, -1)]
-    boundless = console.options.update(max_width=10_000)  # measured within the console, a table always fits
-    fitting = [table for table in tables if console.measure(table, options=boundless).maximum <= console.width]
-    console.print(fitting[0] if fitting else tables[-1], highlight=False)
+    print_table(console, summary_table(curves, bits, TIMES, title), _KEYS, ("quantity", "unit", "value"))
+    time = unit_of(curves["time"].attrs)
+    lines = [f"t: training time{f', {time}' if time not in ('', '1') else ''}"]
+    if any(str(name).endswith("_standard_error") for name in curves):
+        lines.append(
+            "±: standard error of Monte Carlo, numerical error of all else; left out where no digit shown moves"
+        )
+    for line in lines:
+        console.print(escape(line), style="dim", highlight=False)
 
 
-def summary_table(curves: xr.Dataset, bits: bool = False, columns: int = 5, title: str = "") -> Table:
+def summary_table(curves: xr.Dataset, bits: bool = False, columns: int = TIMES, title: str = "") -> Table:
     """Lay out every quantity at a few times, training and test inputs on rows of their own.
 
     Args:
@@ -40,11 +49,13 @@ def summary_table(curves: xr.Dataset, bits: bool = False, columns: int = 5, titl
         title: a line above the table.
 
     Returns:
-        A table whose cells hold value ± standard error where there is one, and whose rows name their unit.
+        A table whose cells hold value ± standard error where there is one, and whose rows name their unit ("1" for a
+        pure number) and what the values are: exact, a bound, Monte Carlo; where that changes over the times shown, in
+        their order.
     """
     chosen = _chosen_times(curves["time"].values, columns)
     table = Table(title=escape(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
-    for heading in ("quantity", "inputs", "unit"):
+    for heading in _KEYS:
         table.add_column(heading, no_wrap=True)
     for time in curves["time"].values[chosen]:
         table.add_column("t = ∞" if np.isinf(time) else f"t = {time:.3g}", justify="right", no_wrap=True)
@@ -70,13 +81,21 @@ def _rows(curves: xr.Dataset, chosen: np.ndarray, bits: bool) -> Iterator[list[s
         in_bits = bits and unit == "nat"
         scale = np.log(2.0) if in_bits else 1.0
         error = curves.get(f"{name}_standard_error")
-        splits = [str(split) for split in array["split"].values] if "split" in array.dims else [""]
-        for order, split in enumerate(splits):
+        for split in [str(split) for split in array["split"].values] if "split" in array.dims else [""]:
             values = _at(array, split, chosen) / scale
             errors = _at(error, split, chosen) / scale if error is not None else np.zeros(len(values))
-            label = name if order == 0 else ""
-            shown = "bit" if in_bits else "" if unit == "1" else unit
-            yield [label, split, shown if order == 0 else "", *map(_cell, values, errors)]
+            what = _what(curves, name, split, chosen)
+            yield [name, split, "bit" if in_bits else unit or "1", what, *map(_cell, values, errors)]
+
+
+def _what(curves: xr.Dataset, name: str, split: str, chosen: np.ndarray) -> str:
+    """What the values at these times are, in their order: exact, upper bound, Monte Carlo, …."""
+    meanings = [text.partition(": ")[0] for text in method_texts(curves, name)]
+    if name + SUFFIX not in curves:
+        return meanings[0]
+    codes = _at(curves[name + SUFFIX], split, chosen).astype(int)
+    found = [meanings[code] for code in codes if code != NOT_COMPUTED]
+    return ", then ".join(found[k] for k in range(len(found)) if k == 0 or found[k] != found[k - 1])
 
 
 def _at(array: xr.DataArray, split: str, chosen: np.ndarray) -> np.ndarray:
