@@ -9,12 +9,13 @@ from ntkinfo.data.parquet_files import parquet
 from ntkinfo.data.preparation import Preparation
 from ntkinfo.data.registry import describe, load
 from ntkinfo.data.synthetic import GaussianPair, gaussian_pair, teacher_gp
-from ntkinfo.data.text_files import csv
+from ntkinfo.data.text_files import arff, csv, libsvm
 
 __all__ = [
     "GaussianPair",
     "Preparation",
     "TwelveBitRule",
+    "arff",
     "arrays",
     "breast_cancer",
     "csv",
@@ -23,6 +24,7 @@ __all__ = [
     "digits",
     "gaussian_pair",
     "idx",
+    "libsvm",
     "load",
     "mat",
     "npy",

@@ -56,7 +56,7 @@ class Layout:
             ValueError: a line with another number of cells than there are columns, or what is no text.
         """
         width = len(self.names)
-        rows = _rows(self.place, _lines(self.place), self.delimiter, self.first)
+        rows = _rows(self.place, text_lines(self.place), self.delimiter, self.first)
         if self.skip:
             next(rows, None)
         for line, cells in rows:
@@ -149,7 +149,7 @@ def is_numeral(cell: str) -> bool:
 
 def _head(place: Path) -> tuple[list[tuple[int, str]], str | None]:
     """The first lines that are not blank, with their numbers; and the delimiter where Excel's line `sep=` names it."""
-    lines = _lines(place)
+    lines = text_lines(place)
     head: list[tuple[int, str]] = []
     told = None
     for number, text in enumerate(lines, start=1):
@@ -210,7 +210,7 @@ def _reader(lines: Iterable[str], delimiter: str, strict: bool):
     return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=strict)
 
 
-def _lines(place: Path) -> Generator[str, None, None]:
+def text_lines(place: Path) -> Generator[str, None, None]:
     """The lines of a text, in UTF-8 or, where its first bytes say so, UTF-16."""
     with opened(place) as stream:
         mark = _BYTE_ORDER_MARKS.get(bytes(stream.peek(2)[:2]), "utf-8-sig")

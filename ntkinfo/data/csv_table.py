@@ -19,13 +19,11 @@ TEXT_FEATURES = ("refuse", "one-hot")
 
 
 @dataclass(frozen=True)
-class CsvReading:
-    """How text tables are read; what is "auto" is guessed from the first lines and said in the first lines of a run.
+class TableReading:
+    """How any table is read.
 
     Args:
         test_path: a file of its own for the test part, with the same columns.
-        header: "yes" or True where the first line names the columns, "no" or False where it does not, or "auto".
-        decimal: the decimal mark, "." or ",", or "auto".
         text_features: "refuse" columns of text among the inputs, or make them "one-hot".
 
     Raises:
@@ -33,16 +31,35 @@ class CsvReading:
     """
 
     test_path: FilePath | None = None
-    header: str | bool = "auto"
-    decimal: str = "auto"
     text_features: str = "refuse"
 
     def __post_init__(self):
+        checks.choice("text_features", self.text_features, TEXT_FEATURES)
+
+
+@dataclass(frozen=True)
+class CsvReading(TableReading):
+    """How text tables are read; what is "auto" is guessed from the first lines and said in the first lines of a run.
+
+    Args:
+        test_path: a file of its own for the test part, with the same columns.
+        text_features: "refuse" columns of text among the inputs, or make them "one-hot".
+        header: "yes" or True where the first line names the columns, "no" or False where it does not, or "auto".
+        decimal: the decimal mark, "." or ",", or "auto".
+
+    Raises:
+        ValueError: a value that is none of these.
+    """
+
+    header: str | bool = "auto"
+    decimal: str = "auto"
+
+    def __post_init__(self):
+        super().__post_init__()
         if isinstance(self.header, bool):
             object.__setattr__(self, "header", "yes" if self.header else "no")
         checks.choice("header", str(self.header), ("auto", "yes", "no"))
         checks.choice("decimal", self.decimal, ("auto", ".", ","))
-        checks.choice("text_features", self.text_features, TEXT_FEATURES)
 
 
 @dataclass(frozen=True)
@@ -61,8 +78,15 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """One file: its columns, and the names of those that are inputs."""
+class Part:
+    """One file.
+
+    Args:
+        place: the file.
+        columns: its columns.
+        features: names of those that are inputs.
+        left_out: names of those that are neither inputs nor answers by themselves.
+    """
 
     place: Path
     columns: Columns
@@ -70,6 +94,7 @@ class _Part:
     left_out: tuple[str, ...] = ()
 
     def stacked(self, names: Sequence[str]) -> np.ndarray:
+        """Columns side by side, (n, columns)."""
         return np.stack([self.columns.values[name] for name in names], axis=1)
 
 
@@ -99,13 +124,13 @@ def read_csv(
     left_out = [] if wanted.features else [n for k, n in enumerate(layout.names) if holds_row_names(n, k)]
     train = _part(layout, wanted, reading, texts, left_out)
     if reading.test_path is None:
-        return _tables([train], wanted, reading)[0], None
+        return tables_of([train], wanted, reading)[0], None
     other = _like(_layout(existing_file(reading.test_path), delimiter, reading, wanted), layout)
     known = set(texts)
     test = _part(other, replace(wanted, features=train.features), reading, texts, [])
     if texts != known:  # what is text in the test part is text in both
         train = _part(layout, wanted, reading, texts, left_out)
-    first, second = _tables([train, test], wanted, reading)
+    first, second = tables_of([train, test], wanted, reading)
     return first, second
 
 
@@ -148,14 +173,14 @@ def _is_data(layout: Layout) -> str:
     return "holds numbers only" if numbers else "is taken for values"
 
 
-def _part(layout: Layout, wanted: Wanted, reading: CsvReading, texts: set[str], left_out: Sequence[str]) -> _Part:
+def _part(layout: Layout, wanted: Wanted, reading: CsvReading, texts: set[str], left_out: Sequence[str]) -> Part:
     features = choose_columns(
         layout.place, layout.names, wanted.targets, wanted.features, wanted.real_answers, left_out, one_hot=True
     )
     classes = wanted.targets if not wanted.real_answers and len(wanted.targets) == 1 else ()
     columns = read_columns(layout, [*features, *wanted.targets], reading.decimal, classes, texts)
     said = tuple(name for name in left_out if name not in wanted.targets)
-    return _Part(layout.place, columns, features, said)
+    return Part(layout.place, columns, features, said)
 
 
 def _like(layout: Layout, train: Layout) -> Layout:
@@ -170,7 +195,20 @@ def _like(layout: Layout, train: Layout) -> Layout:
     return replace(layout, names=train.names)
 
 
-def _tables(parts: Sequence[_Part], wanted: Wanted, reading: CsvReading) -> list[Table]:
+def tables_of(
+    parts: Sequence[Part], wanted: Wanted, reading: TableReading, declared: Mapping[str, tuple[str, ...]] | None = None
+) -> list[Table]:
+    """Inputs and answers of each part, texts encoded alike.
+
+    Args:
+        parts: of the same columns.
+        wanted: which columns, and what they are.
+        reading: what is done with text.
+        declared: values of columns in the order in which a file declares them: the order of classes.
+
+    Raises:
+        ValueError: cells that are missing, not numbers or not finite, with line and column.
+    """
     names: list[str] = []
     blocks: list[list[np.ndarray]] = [[] for _ in parts]
     encoded = []
@@ -189,15 +227,18 @@ def _tables(parts: Sequence[_Part], wanted: Wanted, reading: CsvReading) -> list
         for block, values in zip(blocks, rows, strict=True):
             block.append(values)
     words = [parts[0].columns.reading, *([f"text as one-hot columns: {', '.join(encoded)}"] if encoded else [])]
-    one_hot = not wanted.real_answers and len(wanted.targets) > 1
+    class_names: tuple[str, ...] = ()
+    if not wanted.real_answers:
+        several = len(wanted.targets) > 1
+        class_names = tuple(wanted.targets) if several else (declared or {}).get(wanted.targets[0], ())
     return [
         Table(
             features=np.concatenate(block, axis=1),
             feature_names=tuple(names),
-            answers=_answers(part, wanted),
+            answers=_answers(part, wanted, class_names),
             left_out=part.left_out,
-            class_names=tuple(wanted.targets) if one_hot else (),
-            reading="; ".join(words),
+            class_names=class_names,
+            reading="; ".join(word for word in words if word),
         )
         for part, block in zip(parts, blocks, strict=True)
     ]
@@ -206,7 +247,7 @@ def _tables(parts: Sequence[_Part], wanted: Wanted, reading: CsvReading) -> list
 _ADVICE = "; leave the column out of features, or make text one-hot with text_features='one-hot'"
 
 
-def _answers(part: _Part, wanted: Wanted) -> np.ndarray:
+def _answers(part: Part, wanted: Wanted, class_names: Sequence[str]) -> np.ndarray:
     targets = wanted.targets
     if wanted.real_answers:
         for name in targets:
@@ -219,4 +260,7 @@ def _answers(part: _Part, wanted: Wanted) -> np.ndarray:
         refuse_cells(part.place, targets[0], part.columns)
     else:
         refuse_missing(part.place, targets[0], part.columns, classes=True)
+    if class_names:
+        numbers = {name: k for k, name in enumerate(class_names)}
+        return np.array([numbers[str(cell)] for cell in values[targets[0]]], dtype=np.int64)
     return values[targets[0]]

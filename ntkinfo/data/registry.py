@@ -11,7 +11,7 @@ from ntkinfo.core import checks
 from ntkinfo.core.arguments import checked
 from ntkinfo.core.records import Dataset
 from ntkinfo.data import array_files, bundled, icosahedral_rule, image_files, parquet_files, synthetic, text_files
-from ntkinfo.data.csv_table import CsvReading
+from ntkinfo.data.csv_table import CsvReading, TableReading
 from ntkinfo.data.preparation import Preparation
 from ntkinfo.data.sources import FILE_DEFAULTS
 
@@ -98,6 +98,8 @@ ENTRIES: Mapping[str, Entry] = {
     "csv": Entry(text_files.csv, FILE_DEFAULTS, CsvReading()),
     "parquet": Entry(parquet_files.parquet, FILE_DEFAULTS, parquet_files.ParquetReading(), folders=True),
     "mat": Entry(array_files.mat, FILE_DEFAULTS, array_files.MatReading()),
+    "arff": Entry(text_files.arff, FILE_DEFAULTS, TableReading()),
+    "libsvm": Entry(text_files.libsvm, FILE_DEFAULTS),
 }
 
 MEANINGS: Mapping[str, str] = {

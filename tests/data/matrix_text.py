@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.datasets import dump_svmlight_file
 
 from tests.data.file_matrix import Case, Expected
 
@@ -107,6 +108,42 @@ def with_gap(column, rows):
     return made
 
 
+def svmlight(split=None, **options):
+    """A file by scikit-learn, or two where the first `split` rows are the training part."""
+
+    def make(folder: Path) -> dict[str, Any]:
+        parts = {"my.libsvm": slice(0, split)} | ({"my.libsvm.t": slice(split, None)} if split else {})
+        for name, rows in parts.items():
+            dump_svmlight_file(SPARSE[rows], SIGNS[rows], str(folder / name), **options)
+        test = {"test_path": folder / "my.libsvm.t"} if split else {}
+        return {"data": "libsvm", "path": folder / "my.libsvm", **test}
+
+    return make
+
+
+def weka(header, pattern, **reads):
+    """An ARFF file as Weka writes it."""
+    text = "".join(f"@attribute {line}\n" for line in header)
+
+    def make(folder: Path) -> dict[str, Any]:
+        (folder / "my.arff").write_text(f"@relation flowers\n\n{text}\n@data\n{lines(pattern)}", encoding="utf-8")
+        return {"data": "arff", "path": folder / "my.arff", **reads}
+
+    return make
+
+
+def multi_label(folder: Path) -> dict[str, Any]:
+    (folder / "my.svm").write_text("1,2 1:0.5\n3 2:1\n")
+    return {"data": "libsvm", "path": folder / "my.svm"}
+
+
+SIGNS = np.where(np.arange(_N) % 2, 1, -1)
+SPARSE = np.where(np.abs(X) < 0.2, 0, X)
+BY_SIGN = Expected(SPARSE, [str(k) for k in SIGNS], ("-1", "1"))
+MEASURED = ["a numeric", "b real"]
+FLOWERS = "kind {virginica, versicolor, setosa, extinct}"
+QUOTED = "'the kind' {'virginica','versicolor' , \"setosa\"}"
+DECLARED = Expected(X, KINDS, ("virginica", "versicolor", "setosa"), features="a b")
 CASES = [
     Case("CSV with names", "pandas", pandas_csv(), NAMED),
     Case("CSV with names", "pyarrow", arrow_csv, NAMED),
@@ -286,5 +323,34 @@ CASES = [
     Case("CSV, the test part without names", "pandas", two_files(False, header=False), PARTED),
     Case(
         "CSV, the test part without the answers", "pandas", two_files(False, columns=["a", "b"]), "has no column 'kind'"
+    ),
+    Case("libsvm, features from 1", "scikit-learn", svmlight(zero_based=False), BY_SIGN),
+    Case("libsvm, features from 0", "scikit-learn", svmlight(zero_based=True), BY_SIGN),
+    Case("libsvm with a comment", "scikit-learn", svmlight(zero_based=False, comment="made today"), BY_SIGN),
+    Case(
+        "libsvm, training and test part in files of their own",
+        "scikit-learn",
+        svmlight(split=12, zero_based=False),
+        Expected(SPARSE, BY_SIGN.answers, BY_SIGN.classes, test=8),
+    ),
+    Case("libsvm, several labels a line", "libsvm", multi_label, "is no libsvm file of one label a line"),
+    Case("ARFF, the last column declared", "Weka", weka([*MEASURED, FLOWERS], "{a},{b},{y}"), DECLARED),
+    Case(
+        "ARFF, quoted names, answers in the first column",
+        "Weka, OpenML",
+        weka([QUOTED, *MEASURED], "'{y}',{a},{b}", target="the kind"),
+        DECLARED,
+    ),
+    Case(
+        "ARFF, sparse",
+        "Weka",
+        weka([*MEASURED, FLOWERS], "{{0 {a}, 1 {b}, 2 {y}}}"),
+        "is a sparse ARFF file (line 8); write it dense",
+    ),
+    Case(
+        "ARFF with missing values",
+        "Weka",
+        weka([*MEASURED, FLOWERS], "{a},?,{y}"),
+        "line 8, column 'b' holds '?', which marks a missing value",
     ),
 ]

@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet as pq
 from scipy.io import savemat
+from sklearn.datasets import dump_svmlight_file
 
-from ntkinfo.data import csv, idx_format, mat, npz, parquet
+from ntkinfo.data import arff, csv, idx_format, libsvm, mat, npz, parquet
 
 X = np.random.default_rng(0).normal(size=(30, 2))
 Y = np.arange(30) % 2
@@ -30,6 +31,18 @@ FORMATS = {
     ),
     "toy.csv": (
         lambda path: path.write_text("a,b,y\n" + "".join(f"{a},{b},{y}\n" for (a, b), y in zip(X, Y, strict=True))),
+        lambda path, **options: csv(path, "y", **options),
+    ),
+    "toy.arff": (
+        lambda path: path.write_text(
+            "@relation x\n@attribute a real\n@attribute b real\n@attribute y {0, 1}\n@data\n"
+            + "".join(f"{a},{b},{y}\n" for (a, b), y in zip(X, Y, strict=True))
+        ),
+        arff,
+    ),
+    "toy.libsvm": (lambda path: dump_svmlight_file(X, Y, str(path), zero_based=False), libsvm),
+    "toy.csv.gz": (
+        lambda path: path.write_bytes(gzip.compress(b"a,y\n" + b"".join(b"%d,%d\n" % (k, k % 2) for k in range(300)))),
         lambda path, **options: csv(path, "y", **options),
     ),
     "toy.idx": (write_idx, lambda path, **_: idx_format.read_idx(path, idx_format.LABELS)),

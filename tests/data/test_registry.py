@@ -10,7 +10,7 @@ from ntkinfo import data
 from ntkinfo.data.registry import ENTRIES, MEANINGS, describe, load
 
 BUNDLED = ["digits", "breast_cancer", "diabetes", "wine", "gaussian", "twelve_bit"]
-NAMES = [*BUNDLED, "idx", "npz", "npy", "csv", "parquet", "mat"]
+NAMES = [*BUNDLED, "idx", "npz", "npy", "csv", "parquet", "mat", "arff", "libsvm"]
 
 
 def test_names_and_options():
@@ -51,7 +51,7 @@ def test_files_by_name(tmp_path):
     ("name", "options", "message"),
     [
         ("digit", {}, "did you mean 'digits'"),
-        ("mnist", {}, "known: breast_cancer"),
+        ("mnist", {}, "known: arff, breast_cancer"),
         ("digits", {"n_trian": 3}, "did you mean 'n_train'"),
         ("gaussian", {"targets": "pair"}, "option of the data 'gaussian' is 'targets'"),
         ("npz", {}, "needs the option.* path"),
