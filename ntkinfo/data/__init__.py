@@ -3,7 +3,7 @@
 from ntkinfo.data.array_files import mat, npy, npz
 from ntkinfo.data.bundled import breast_cancer, diabetes, digits, wine
 from ntkinfo.data.icosahedral_rule import TwelveBitRule, twelve_bit, twelve_bit_rule
-from ntkinfo.data.image_files import idx
+from ntkinfo.data.image_files import cifar, idx
 from ntkinfo.data.own_arrays import arrays
 from ntkinfo.data.parquet_files import parquet
 from ntkinfo.data.preparation import Preparation
@@ -18,6 +18,7 @@ __all__ = [
     "arff",
     "arrays",
     "breast_cancer",
+    "cifar",
     "csv",
     "describe",
     "diabetes",

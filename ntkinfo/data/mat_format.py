@@ -1,6 +1,7 @@
-"""Dense real matrices and text from MATLAB files of version 5 (the options '-v6' and '-v7').
+"""Dense real matrices and text from MATLAB files.
 
-A reader of its own, because `scipy.io.loadmat` can end the process on a damaged file. After 128 bytes of header the
+Versions 4 and 7.3 are read by scipy and h5py in a process of their own. For version 5 (the options '-v6' and '-v7') a
+reader of its own, because `scipy.io.loadmat` can end the process on a damaged file. After 128 bytes of header the
 file is a row of elements, each a tag (type, bytes) and data padded to 8 bytes. A variable is a matrix element, plain or
 inside a zlib element, and holds in turn: flags, dimensions, name, values (column by column). Strings, tables and other
 objects (class 17) have no dimensions. Writers other than MATLAB store names as UTF-8 and dimensions without a sign.
@@ -16,8 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from ntkinfo.data.input_files import FilePath, existing_file, fits_in_memory
+from ntkinfo.data.mat_process import read_elsewhere
 
 _HEADER = 128
+_ORDERS = {b"IM": "<", b"MI": ">"}
 _MATRIX, _COMPRESSED = 14, 15
 _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
@@ -55,6 +58,10 @@ def read_mat(path: FilePath, choose: Callable[[Path, Sequence[str]], Sequence[st
             real numbers nor text, more data than free memory.
     """
     place = existing_file(path)
+    with place.open("rb") as stream:
+        version = _version(stream.read(_HEADER + 8))
+    if version in ("4", "7.3"):
+        return read_elsewhere(place, version, choose)
     fits_in_memory(place, place.stat().st_size)
     content = place.read_bytes()
     order = _byte_order(content, place)
@@ -71,17 +78,31 @@ def read_mat(path: FilePath, choose: Callable[[Path, Sequence[str]], Sequence[st
     return found
 
 
+def _version(start: bytes) -> str:
+    """What the first bytes say: "4", "5", "7.3", "hdf5", or nothing that is known."""
+    if start[:8] == b"\x89HDF\r\n\x1a\n":
+        return "hdf5"
+    order = _ORDERS.get(start[_HEADER - 2 : _HEADER])
+    if order is not None:
+        number = int(np.frombuffer(start, f"{order}u2", 1, _HEADER - 4)[0]) >> 8
+        return {1: "5", 2: "7.3"}.get(number, "")
+    # Version 4 begins with a number of four digits, the kind of numbers and the kind of matrix in the last two.
+    numbers = [int.from_bytes(start[:4], order) for order in ("little", "big")] if len(start) >= 20 else []
+    return "4" if any(k < 5000 and k // 100 % 10 == 0 and k // 10 % 10 < 6 and k % 10 < 3 for k in numbers) else ""
+
+
 def _byte_order(content: bytes, place: Path) -> str:
-    mark = content[_HEADER - 2 : _HEADER]
-    order = {b"IM": "<", b"MI": ">"}.get(mark)
-    if order is None:
-        raise ValueError(f"{place} is not a MATLAB file of version 5 or 7.3; save it in MATLAB with the option '-v7'")
-    version = int(np.frombuffer(content, f"{order}u2", 1, _HEADER - 4)[0]) >> 8
-    if version == 2:
-        raise ValueError(f"{place} is a MATLAB 7.3 file; save it again in MATLAB with the option '-v7'")
-    if version != 1:
-        raise ValueError(f"{place} is a MATLAB file of the unknown version {version}; save it with the option '-v7'")
-    return order
+    version = _version(content[: _HEADER + 8])
+    if version == "hdf5":
+        raise ValueError(
+            f"{place} is an HDF5 file without MATLAB's header; read it with h5py and hand its arrays to ni.data.arrays"
+        )
+    if version != "5":
+        raise ValueError(
+            f"{place} is not a MATLAB file of version 4, 5 or 7.3, or its header is damaged; save it in MATLAB with "
+            "the option '-v7'"
+        )
+    return _ORDERS[content[_HEADER - 2 : _HEADER]]
 
 
 def _elements(content: memoryview, order: str, place: Path) -> Iterator[tuple[int, memoryview]]:

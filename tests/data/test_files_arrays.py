@@ -263,11 +263,11 @@ def test_cut_mat_files(tmp_path, compressed, keep):
 def test_not_a_mat_file(tmp_path):
     path = tmp_path / "toy.mat"
     path.write_text("hello " * 100)
-    with pytest.raises(ValueError, match="is not a MATLAB file of version 5"):
+    with pytest.raises(ValueError, match="is not a MATLAB file of version 4, 5 or 7"):
         mat(path)
     header = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
     path.write_bytes(header + bytes(500))
-    with pytest.raises(ValueError, match=r"is a MATLAB 7\.3 file"):
+    with pytest.raises(ValueError, match=r"is cut short or damaged: the library"):
         mat(path)
     path.write_bytes(b"")
     with pytest.raises(ValueError, match="is empty"):
