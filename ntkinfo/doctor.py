@@ -1,7 +1,7 @@
 """What this installation is and what works on it: versions, devices, precision, memory, and small live checks.
 
-Each live check computes one number by neural-tangents and by a second route and compares them. A check that fails is a
-finding with its error; it does not stop the others.
+Each live check computes one number by ntkinfo itself or by neural-tangents, and by a second route, and compares them. A
+check that fails is a finding with its error; it does not stop the others.
 """
 
 from __future__ import annotations
@@ -23,9 +23,12 @@ from jax.flatten_util import ravel_pytree
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.memory import GIB, available_memory
 from ntkinfo.core.randomness import random_key
+from ntkinfo.kernels.architectures import FullyConnected
+from ntkinfo.kernels.blocks import NetworkKernels
 
 PACKAGES = ("ntkinfo", "jax", "jaxlib", "neural-tangents", "numpy", "scipy")
 NEWEST_TRIED_JAX = (0, 12)
+OWN = "ntkinfo's own kernels"
 LITTLE_MEMORY = 1.0  # GiB: a 4000 x 4000 kernel pair and its decomposition
 
 
@@ -49,7 +52,7 @@ class Comparison:
     """One quantity by two routes.
 
     Args:
-        computed: by neural-tangents.
+        computed: by ntkinfo or by neural-tangents.
         expected: by the second route, the same shape.
         route: what the second route is.
         tolerance: the largest difference allowed, relative to the largest expected value.
@@ -83,6 +86,7 @@ def examine() -> list[Finding]:
         ("devices", _devices),
         ("precision", _precision),
         ("memory", _memory),
+        (OWN, _own_kernels),
         *((name, partial(_live, name, check)) for name, check in CHECKS.items()),
     ]
     return [_attempt(name, look) for name, look in looks]
@@ -131,6 +135,13 @@ def _memory() -> Finding:
     total, free = psutil.virtual_memory().total / GIB, available_memory()
     state = "ok" if free >= LITTLE_MEMORY else "warning"
     return Finding("memory", state, f"{free:.1f} GiB free for this process; the machine has {total:.1f} GiB")
+
+
+def _own_kernels() -> Finding:
+    """What curves stand on, also where neural-tangents does not load."""
+    x = _inputs(4)
+    kernels = NetworkKernels(FullyConnected(1, "erf", 1.0, 1.0), x).train()
+    return Comparison((kernels.nngp, kernels.ntk), _closed_form(x), "the arcsine formula").finding(OWN)
 
 
 def _live(name: str, check: Callable[[Any], Comparison]) -> Finding:

@@ -23,7 +23,7 @@ def findings():
 def test_everything_works_here(findings):
     failed = [finding for finding in findings.values() if finding.state == "failed"]
     assert not failed
-    assert {"python", "devices", "precision", "memory", *doctor.PACKAGES, *doctor.CHECKS} == findings.keys()
+    assert {"python", "devices", "precision", "memory", doctor.OWN, *doctor.PACKAGES, *doctor.CHECKS} == findings.keys()
 
 
 def test_versions_and_devices_are_the_ones_in_use(findings):

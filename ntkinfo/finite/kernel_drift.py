@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import Array, float64
+from ntkinfo.kernels.blocks import NetworkKernels
 from ntkinfo.kernels.network import Network
 
 Apply = Callable[[Any, Array], Array]
@@ -57,12 +58,13 @@ def analytic_kernel(
         inputs: (s, ...).
         outputs: the number of outputs C.
     """
-    functions = network.layers() if isinstance(network, Network) else network
-    if len(functions) < 3:
+    if isinstance(network, Network):
+        return np.kron(np.asarray(NetworkKernels(network, inputs).train().ntk), np.eye(outputs))
+    if len(network) < 3:
         return None
-    prepared = network.prepare(inputs) if isinstance(network, Network) else np.asarray(inputs, dtype=np.float64)
     with float64():
-        kernel = np.asarray(jax.jit(lambda points: functions[2](points, None, "ntk"))(prepared))
+        points = np.asarray(inputs, dtype=np.float64)
+        kernel = np.asarray(jax.jit(lambda points: network[2](points, None, "ntk"))(points))
     return np.kron(kernel, np.eye(outputs))
 
 

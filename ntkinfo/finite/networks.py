@@ -13,6 +13,7 @@ import numpy as np
 from ntkinfo.core import checks
 from ntkinfo.core.arrays import Array, float64
 from ntkinfo.core.randomness import random_key
+from ntkinfo.core.versions import require_jax
 from ntkinfo.kernels.architectures import StaxNetwork
 from ntkinfo.kernels.network import Network
 
@@ -93,6 +94,7 @@ def member_network(
         ValueError: a width where there is none to choose, outputs that do not match, no parameters, or the standard
             parameterisation of functions that were built with their own.
     """
+    require_jax()
     checks.choice("parameterization", parameterization, PARAMETERIZATIONS)
     (init, apply), prepare = _functions(network, width, outputs)
     prepared = prepare(inputs)
@@ -181,8 +183,8 @@ def _flat(member: MemberNetwork, inputs: Array) -> FiniteNetwork:
 def _functions(network: Any, width: int | None, outputs: int) -> tuple[Sequence[Callable], Callable]:
     """(init_fn, apply_fn), and what brings inputs into their shape."""
     if isinstance(network, Network):
-        functions = network.layers() if width is None else network.layers(width, outputs)
-        return functions[:2], network.prepare
+        functions = network.functions() if width is None else network.functions(width, outputs)
+        return functions, network.prepare
     if not isinstance(network, Sequence) or len(network) < 2 or not all(callable(part) for part in network):
         raise TypeError(
             f"network is {network!r}; give a network such as FullyConnected(), or the functions (init_fn, apply_fn) "

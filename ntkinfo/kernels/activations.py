@@ -46,6 +46,10 @@ class Activation(ABC):
     def layer(self) -> tuple:
         """The stax triple (init_fn, apply_fn, kernel_fn)."""
 
+    def apply(self, values: Any) -> Any:
+        """φ of an array, element by element."""
+        return self.layer()[1]((), values)
+
     def dense(self) -> tuple[Rectangles, Pairs] | None:
         """What takes rectangles and chosen pairs of inputs through a fully connected layer; None leaves it to stax."""
         return None
@@ -58,12 +62,12 @@ class Activation(ABC):
 
 @dataclass(frozen=True)
 class ClosedForm(Activation):
-    """A function whose kernels neural_tangents knows in closed form: erf, gelu, sine or identity."""
+    """A function whose kernels have a closed form: erf, gelu, sine or identity."""
 
     name: str
 
     def __post_init__(self):
-        checks.choice("activation", self.name, _STAX_NAMES)
+        checks.choice("activation", self.name, _FUNCTIONS)
 
     @property
     def label(self) -> str:
@@ -79,12 +83,11 @@ class ClosedForm(Activation):
         stax = load_stax()
         if self.name == "identity":
             return stax.Identity()
-        own, (value, slope) = getattr(stax, _STAX_NAMES[self.name])(), duals.CLOSED[self.name].functions()
+        return stax.Elementwise(_FUNCTIONS[self.name], *duals.CLOSED[self.name].functions())
 
-        def function(x):
-            return own[1]((), x)
-
-        return stax.Elementwise(function, value, slope)
+    def apply(self, values: Any) -> Any:
+        """The function."""
+        return _FUNCTIONS[self.name](values)
 
     def dense(self) -> tuple[Rectangles, Pairs]:
         """By the closed forms."""
@@ -119,12 +122,15 @@ class LeakyRelu(Activation):
 
     def layer(self) -> tuple:
         """A stax layer with the dual functions of this module."""
-        slope = self.slope
 
         def leaky_relu(x):
-            return jnp.maximum(x, 0) + slope * jnp.minimum(x, 0)
+            return self.apply(x)
 
-        return load_stax().Elementwise(leaky_relu, *duals.leaky_relu(slope).functions())
+        return load_stax().Elementwise(leaky_relu, *duals.leaky_relu(self.slope).functions())
+
+    def apply(self, values: Any) -> Any:
+        """The function."""
+        return jnp.maximum(values, 0) + self.slope * jnp.minimum(values, 0)
 
     def dense(self) -> tuple[Rectangles, Pairs]:
         """By the closed forms."""
@@ -154,6 +160,10 @@ class Tanh(Activation):
             return jnp.tanh(x)
 
         return load_stax().Elementwise(function, *tanh_dual.functions())
+
+    def apply(self, values: Any) -> Any:
+        """The function."""
+        return jnp.tanh(values)
 
     def dense(self) -> tuple[Rectangles, Pairs]:
         """The Hermite series where its rest is nothing, the mixture elsewhere."""
@@ -242,6 +252,10 @@ class NumericalActivation(Activation):
             *(numerical_averages.expansion(f, self.degree) for f in (self.function, self._slope())),
         )
 
+    def apply(self, values: Any) -> Any:
+        """The function."""
+        return self.function(values)
+
     def dense(self) -> tuple[Rectangles, Pairs]:
         """The Hermite series where its rest is nothing, quadrature elsewhere."""
         return _numerical_dense(self)
@@ -273,7 +287,12 @@ class NumericalActivation(Activation):
 
 
 _PROBES = np.linspace(-4.0, 4.0, 33)
-_STAX_NAMES = {"erf": "Erf", "gelu": "Gelu", "sine": "Sin", "identity": "Identity"}
+_FUNCTIONS: dict[str, ScalarFunction] = {
+    "erf": jax.scipy.special.erf,
+    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "sine": jnp.sin,
+    "identity": lambda x: x,
+}
 
 
 def resolve_activation(activation: str | Activation) -> Activation:

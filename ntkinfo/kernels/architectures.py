@@ -6,6 +6,7 @@ fan-in N is z = w_std / √N · W x + b_std · b (Jacot, Gabriel & Hongler 2018)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,7 @@ from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array
 from ntkinfo.kernels.activations import Activation, LeakyRelu, NumericalActivation, load_stax, resolve_activation
 from ntkinfo.kernels.convolutional import Convolutional, WideResidual
+from ntkinfo.kernels.dense_functions import dense_functions
 from ntkinfo.kernels.network import DenseLayers, Network, canonical_common, check_common, check_sizes, deviations
 from ntkinfo.kernels.stax_network import StaxNetwork
 
@@ -63,6 +65,13 @@ class FullyConnected(Network):
         for _ in range(self.depth):
             stack += [stax.Dense(width, **deviations(self)), activation.layer()]
         return stax.serial(*stack, stax.Dense(outputs, **deviations(self)))
+
+    def functions(self, width: int = 512, outputs: int = 1) -> tuple[Callable, Callable]:
+        """The same as in `layers`, without neural_tangents."""
+        check_sizes(width, outputs)
+        widths = (width,) * self.depth + (outputs,)
+        biases = float(self.b_std) if self.b_std else None
+        return dense_functions(resolve_activation(self.activation).apply, widths, float(self.w_std), biases)
 
     def dense(self) -> DenseLayers | None:
         """The layers, unless the activation is one of the user's own that has a stax layer alone."""

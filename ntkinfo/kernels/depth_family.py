@@ -17,6 +17,7 @@ from ntkinfo.core import checks
 from ntkinfo.core.arrays import float64
 from ntkinfo.core.memory import GIB, available_memory, require_memory
 from ntkinfo.core.records import Dataset, fingerprint
+from ntkinfo.core.versions import require_jax
 from ntkinfo.kernels import near_pairs
 from ntkinfo.kernels.architectures import FullyConnected
 from ntkinfo.kernels.dense_recursion import compiled_family
@@ -80,6 +81,7 @@ class _Family:
     """Kernels of all depths, (depths, p, q) each, tile by tile; `error` is the largest that they state."""
 
     def __init__(self, network: FullyConnected, deepest: int):
+        require_jax()
         layers = network.dense()
         assert layers is not None
         self._layers, self._deepest, self.error = layers, deepest, 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -45,6 +46,11 @@ class Network(ABC):
     @abstractmethod
     def layers(self, width: int = 512, outputs: int = 1) -> tuple:
         """The stax triple (init_fn, apply_fn, kernel_fn); the kernel is that of infinite width for any width."""
+
+    def functions(self, width: int = 512, outputs: int = 1) -> tuple[Callable, Callable]:
+        """(init_fn, apply_fn) of the finite network, as in `layers`."""
+        init_fn, apply_fn = self.layers(width, outputs)[:2]
+        return init_fn, apply_fn
 
     @abstractmethod
     def describe(self) -> str:

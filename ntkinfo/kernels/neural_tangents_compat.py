@@ -25,10 +25,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ntkinfo.core.versions import require_jax
 from ntkinfo.kernels import _neural_tangents_patches as patches
 
 VERSION = "0.6.5"
-_OLDEST_JAX = (0, 6, 1)  # 0.5.1 to 0.6.0 read programs without their loops from a compilation cache
+WITHOUT = (
+    "without it FullyConnected, Convolutional and WideResidual keep their kernels, and with them curves, certificates, "
+    "searches, rankings, bottlenecks and reports; so do trained FullyConnected networks. ntkinfo.stax, StaxNetwork and "
+    "trained convolutional networks need it"
+)
 
 
 def _load() -> Any:
@@ -37,8 +42,7 @@ def _load() -> Any:
     Raises:
         ImportError: jax is too old, neural-tangents is not installed or of another version, or does not load.
     """
-    if jax.__version_info__ < _OLDEST_JAX:
-        raise ImportError(f"ntkinfo needs jax 0.6.1 or newer, this is {jax.__version__}: upgrade jax")
+    require_jax()
     library = sys.modules.get("neural_tangents") or _import_patched()
     if getattr(library, "__version__", None) != VERSION:
         found = getattr(library, "__version__", "of an unknown version")
@@ -61,11 +65,13 @@ def _import_patched() -> Any:
         for name in [n for n in sys.modules if n.split(".")[0] == "neural_tangents"]:
             del sys.modules[name]
         if isinstance(error, ModuleNotFoundError) and error.name == "neural_tangents":
-            raise ImportError(f"neural-tangents is not installed: install neural-tangents=={VERSION}") from error
+            raise ImportError(
+                f"neural-tangents is not installed: install neural-tangents=={VERSION}; {WITHOUT}"
+            ) from error
         if isinstance(error, ImportError | AttributeError):
             raise ImportError(
                 f"neural-tangents {VERSION} does not load on jax {jax.__version__} ({error}); "
-                "ntkinfo was tried with jax 0.6.1 to 0.12: install one of these"
+                f"ntkinfo was tried with jax 0.6.1 to 0.12: install one of these; {WITHOUT}"
             ) from error
         raise
 

@@ -97,6 +97,11 @@ class StaxNetwork(Network):
         apply_fn = for_any_batch(self.apply_fn, self.name, "apply_fn", lambda _, inputs, *rest: (len(inputs),))
         return self.init_fn, apply_fn, kernel_fn
 
+    def functions(self, width: int | None = None, outputs: int | None = None) -> tuple[Callable, Callable]:
+        """The first two of the triple."""
+        init_fn, apply_fn = self.layers(width, outputs)[:2]
+        return init_fn, apply_fn
+
     def describe(self) -> str:
         """The name and the input shape."""
         return f"{self.name} (stax triple, inputs of shape {self.input_shape})"

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import float64
+from ntkinfo.core.versions import require_jax
 from ntkinfo.kernels import dense_recursion, image_recursion, near_pairs
 from ntkinfo.kernels.network import Network
 
@@ -31,6 +32,7 @@ class TileKernel:
     """
 
     def __init__(self, network: Network, input_shape: tuple[int, ...]):
+        require_jax()
         self.input_shape = input_shape
         self.error = network.stated_error
         self._dense = network.dense()

@@ -8,6 +8,8 @@ import pytest
 
 import ntkinfo as ni
 from ntkinfo.core.records import Dataset
+from ntkinfo.kernels.activations import LeakyRelu
+from tests.kernels import image_truth
 
 EDGES = [(norm, angle, ratio) for norm in (1e-8, 1.0, 1e2, 1e8) for angle in (1e-8, 1e-3) for ratio in (1.0, 2.0, -1.0)]
 
@@ -70,6 +72,51 @@ def test_kernels_keep_their_digits_at_every_size_and_angle(dual, depth):
                 for kernel, value in zip((blocks.train.nngp, blocks.train.ntk), want, strict=True):
                     size = np.sqrt(kernel[i, i]) * np.sqrt(kernel[i + 1, i + 1])
                     assert abs(kernel[i, i + 1] - float(value)) <= 2e-13 * size, EDGES[i // 2]
+
+
+def leaky(slope):
+    def dual(c, q1, q2):
+        return image_truth.leaky(slope)(q1, q2, c)
+
+    return dual
+
+
+def gelu(c, q1, q2):
+    d = q1 * q2 - c * c
+    whole = 1 + q1 + q2 + d
+    orthant = mpmath.atan2(mpmath.sqrt(whole), -c) / (2 * mpmath.pi)
+    density, both = 1 / (2 * mpmath.pi * mpmath.sqrt(whole)), 1 / (1 + q1) + 1 / (1 + q2)
+    return c * orthant + density * (d + c * c * both), orthant + density * c * (both + 1 / whole)
+
+
+@pytest.mark.parametrize(
+    ("activation", "dual", "depth"),
+    [
+        ("identity", lambda c, q1, q2: (c, mpmath.mpf(1)), 3),
+        ("leaky_relu", leaky(0.01), 1),
+        ("leaky_relu", leaky(0.01), 20),
+        (LeakyRelu(-1.0), leaky(-1), 2),  # the absolute value: x and -x are one input without biases
+        (LeakyRelu(3.0), leaky(3), 2),
+        ("relu", relu, 20),
+        ("erf", erf, 20),
+        ("sine", sine, 20),
+        ("gelu", gelu, 20),
+    ],
+    ids=str,
+)
+def test_other_functions_and_deep_networks_keep_their_digits(activation, dual, depth):
+    x = pairs()
+    data = Dataset(x, np.arange(float(len(x)))[:, None], x[:4], np.ones((4, 1)))
+    with mpmath.workdps(60):
+        for b_std in (0.1, 0.0):
+            blocks = ni.kernel_blocks(ni.FullyConnected(depth, activation, 1.5, b_std), data)
+            assert blocks.kernel_error < 2e-13
+            for i in range(0, len(x), 4 if depth == 20 else 2):
+                want = recursion(dual, x[i], x[i + 1], depth, 1.5, b_std)
+                for kernel, value in zip((blocks.train.nngp, blocks.train.ntk), want, strict=True):
+                    size = np.sqrt(kernel[i, i]) * np.sqrt(kernel[i + 1, i + 1])
+                    # Beside the stated error the rounding of the value itself.
+                    assert abs(kernel[i, i + 1] - float(value)) <= (blocks.kernel_error + 1e-15) * size, EDGES[i // 2]
 
 
 @pytest.mark.parametrize("activation", ["relu", "erf", "gelu", "tanh"])
