@@ -323,8 +323,12 @@ def _rectified(slope: float) -> duals.Dual:
 
 @functools.cache
 def _tanh_dense() -> tuple[Rectangles, Pairs]:
-    series = SeriesRectangles(jnp.tanh, lambda x: 1 / jnp.cosh(x) ** 2, _TANH_TERMS)
+    series = SeriesRectangles(jnp.tanh, _tanh_slope, _TANH_TERMS, parity=1)
     return series, DifferencePairs(tanh_differences, 16 * LAYER_ERROR)
+
+
+def _tanh_slope(x: Any) -> Any:
+    return 1 / jnp.cosh(x) ** 2
 
 
 @functools.lru_cache(maxsize=32)

@@ -45,14 +45,30 @@ def hermite_table(degree: int) -> np.ndarray:
     return np.stack(rows[:degree]) * WEIGHTS
 
 
-def square_average(function: Function, std: Any) -> Any:
-    """E[f(std z)²] for deviations of any shape and size (jax), and what a rule of half the nodes changes in it."""
+@functools.lru_cache(maxsize=8)
+def _rule(degree: int, parity: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Nodes, weights and table of the coefficients; of half of both where the function is even (0) or odd (1)."""
+    if parity is None:
+        return NODES, WEIGHTS, hermite_table(degree)
+    middle = len(NODES) // 2
+    twice = np.where(np.arange(middle + 1) > 0, 2.0, 1.0)
+    return NODES[middle:], WEIGHTS[middle:] * twice, hermite_table(degree)[parity::2, middle:] * twice
+
+
+def square_average(function: Function, std: Any, symmetric: bool = False) -> Any:
+    """E[f(std z)²] for deviations of any shape and size (jax), and what a rule of half the nodes changes in it.
+
+    `symmetric`: f is even or odd, so that half the nodes do.
+    """
     width = jnp.minimum(1.0, jnp.where(std > 0, std, 1.0))
     ratio = jnp.where(std > 0, std, 1.0) / width
     reach = jnp.arcsinh(_REACH * ratio)[..., None]
-    t = reach * jnp.linspace(-1.0, 1.0, 2 * _GRADED + 1)
+    places = np.linspace(0.0, 1.0, _GRADED + 1) if symmetric else np.linspace(-1.0, 1.0, 2 * _GRADED + 1)
+    t = reach * jnp.asarray(places)
     z = jnp.sinh(t) / ratio[..., None]
     weight = jnp.exp(-(z**2) / 2) * jnp.cosh(t)
+    if symmetric:
+        weight = weight * jnp.asarray(np.where(places > 0, 2.0, 1.0))
     values = function(jnp.where(std > 0, std, 0.0)[..., None] * z) ** 2 * weight
     fine = jnp.sum(values, axis=-1) / jnp.sum(weight, axis=-1)
     coarse = jnp.sum(values[..., ::2], axis=-1) / jnp.sum(weight[..., ::2], axis=-1)
@@ -67,14 +83,24 @@ class SeriesRectangles:
         derivative: likewise.
         degree: number of terms.
         whole: add all the other terms where two inputs are parallel and of one size, as equal patches of images are.
+        parity: 0 for an even function, 1 for an odd one, whose other terms are 0; None for all others.
     """
 
-    def __init__(self, function: Function, derivative: Function, degree: int, whole: bool = False):
-        self._functions, self._degree, self._whole, self.kink = (function, derivative), degree, whole, 0.0
+    def __init__(
+        self,
+        function: Function,
+        derivative: Function,
+        degree: int,
+        whole: bool = False,
+        parity: int | None = None,
+    ):
+        parities = (None, None) if parity is None else (parity, 1 - parity)
+        self._functions = tuple(zip((function, derivative), parities, strict=True))
+        self._degree, self._whole, self.kink = degree, whole, 0.0
 
     def same(self, variances: Any) -> tuple[Any, Any]:
         """By one-dimensional quadrature."""
-        value, slope = (square_average(f, jnp.sqrt(variances))[0] for f in self._functions)
+        value, slope = (square_average(f, jnp.sqrt(variances), p is not None)[0] for f, p in self._functions)
         return value, slope
 
     def rectangle(self, rows: Any, columns: Any, covariance: Any, error: Any) -> tuple[Any, Any, Any, Any]:
@@ -82,20 +108,23 @@ class SeriesRectangles:
         stds = jnp.sqrt(rows), jnp.sqrt(columns)
         product = stds[0][:, None] * stds[1][None, :]
         correlation = jnp.clip(jnp.where(product > 0, covariance, 0.0) / jnp.where(product > 0, product, 1.0), -1, 1)
-        (value, value_error), (slope, slope_error) = (self._sum(f, stds, correlation) for f in self._functions)
+        (value, value_error), (slope, slope_error) = (self._sum(*f, stds, correlation) for f in self._functions)
         d = determinant_of(covariance, rows[:, None], columns[None, :])
         steep = 4 * jnp.abs(covariance) * product / (1 + 2 * (rows[:, None] + columns[None, :]) + 4 * d) * error
         return value, slope, value_error, slope_error + jnp.abs(slope) * jnp.minimum(steep, 1.0)
 
-    def _sum(self, function: Function, stds: tuple[Any, Any], correlation: Any) -> tuple[Any, Any]:
-        parts = [self._coefficients(function, std) for std in stds]
+    def _sum(self, function: Function, parity: int | None, stds: tuple[Any, Any], correlation: Any) -> tuple[Any, Any]:
+        parts = [self._coefficients(function, parity, std) for std in stds]
         (first, rest1, wrong1), (second, rest2, wrong2) = parts
+        step = correlation if parity is None else correlation * correlation
 
         def term(k: Any, total: Any) -> Any:
-            place = self._degree - 1 - k
-            return total * correlation + first[place][:, None] * second[place][None, :]
+            place = len(first) - 1 - k
+            return total * step + first[place][:, None] * second[place][None, :]
 
-        series = jax.lax.fori_loop(0, self._degree, term, jnp.zeros_like(correlation))
+        series = jax.lax.fori_loop(0, len(first), term, jnp.zeros_like(correlation))
+        if parity == 1:
+            series = series * correlation
         rest = rest1[:, None] * rest2[None, :]
         missed = rest * jnp.abs(correlation) ** self._degree
         if self._whole:
@@ -104,14 +133,15 @@ class SeriesRectangles:
             series, missed = series + jnp.where(equal, rest, 0.0), jnp.where(equal, 0.0, missed)
         return series, missed + wrong1[:, None] * wrong2[None, :]
 
-    def _coefficients(self, function: Function, std: Any) -> tuple[Any, Any, Any]:
-        """Coefficients (degree, p), the norm of those left out, and what the rule for them gets wrong of the norm."""
-        values = function(std[:, None] * jnp.asarray(NODES))
-        kept = jnp.asarray(hermite_table(self._degree)) @ values.T
-        whole, doubt = square_average(function, std)
+    def _coefficients(self, function: Function, parity: int | None, std: Any) -> tuple[Any, Any, Any]:
+        """Coefficients (terms, p), the norm of those left out, and what the rule for them gets wrong of the norm."""
+        nodes, weights, table = _rule(self._degree, parity)
+        values = function(std[:, None] * jnp.asarray(nodes))
+        kept = jnp.asarray(table) @ values.T
+        whole, doubt = square_average(function, std, parity is not None)
         rounding = 4 * EPSILON * whole
         rest = jnp.maximum(whole - jnp.sum(kept**2, axis=0), 0.0)
-        wrong = jnp.abs(whole - values**2 @ jnp.asarray(WEIGHTS)) + doubt
+        wrong = jnp.abs(whole - values**2 @ jnp.asarray(weights)) + doubt
         return kept, jnp.sqrt(rest + doubt + rounding), jnp.sqrt(jnp.where(wrong > rounding, wrong, 0.0))
 
 
