@@ -18,6 +18,8 @@ from ntkinfo.kernels.activations import ACTIVATION_NAMES
 from ntkinfo.kernels.depth_family import depth_family_blocks
 from tests.cli_helpers import SMALL
 
+WORDS = [*SMALL, "--quantities", "loss_mean,information_input,information_training_set"]
+
 IMAGES = np.random.default_rng(0).normal(size=(2, 3, 3, 1))
 KERNELS = """
 import numpy as np, ntkinfo as ni
@@ -53,7 +55,7 @@ except ImportError as error:
 
 def test_the_product_runs_in_a_process_that_cannot_import_neural_tangents(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = [sys.executable, "-c", WITHOUT, KERNELS, *SMALL]
+    words = [sys.executable, "-c", WITHOUT, KERNELS, *WORDS]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found, said = json.loads((tmp_path / "found.json").read_text())
@@ -63,7 +65,7 @@ def test_the_product_runs_in_a_process_that_cannot_import_neural_tangents(tmp_pa
     exec(KERNELS, here)
     for without, with_it in zip(found, here["found"], strict=True):
         np.testing.assert_allclose(without, with_it, rtol=1e-13)
-    assert run(["curves", *SMALL, "--quiet", "--out", "with"]) == 0
+    assert run(["curves", *WORDS, "--quiet", "--out", "with"]) == 0
     one, two = (ni.load_curves(tmp_path / folder / "curves.nc") for folder in ("with", "without"))
     assert one.drop_attrs().identical(two.drop_attrs())
 
