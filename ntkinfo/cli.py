@@ -24,7 +24,7 @@ from ntkinfo.config import Config
 from ntkinfo.config_reading import Problem, Section, flags
 from ntkinfo.report.layout import print_table
 from ntkinfo.report.terminal import Terminal
-from ntkinfo.running import report
+from ntkinfo.running import Switches, report, told_at_once
 from ntkinfo.search_config import SearchConfig
 
 _FAILED, _INTERRUPTED = 2, 130
@@ -185,10 +185,14 @@ def _configured(command: ConfiguredCommand, problems: Sequence[Problem]) -> Call
         traceback: bool = False,
         report: bool = False,
     ) -> int:
-        from ntkinfo.running import Switches
-
+        chosen = given_flags(command.model, given)
+        told = told_at_once(command.model, config, chosen, problems)
+        wrong = {problem.place for problem in told}
+        if told and config is None and all(name in wrong for name in chosen):
+            return _FAILED  # nothing is left that the command's own module could object to
         run = getattr(importlib.import_module(command.module), command.function)
-        return run(config, given_flags(command.model, given), problems, Switches(overwrite, quiet, traceback, report))
+        switches = Switches(overwrite, quiet, traceback, report, told)
+        return run(config, chosen, problems, switches)
 
     call.__name__, call.__doc__ = command.name, f"{command.help}\n{_SWITCHES}"
     call.__annotations__.update(

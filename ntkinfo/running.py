@@ -11,7 +11,7 @@ from typing import Any, Generic
 from rich.console import Console
 from rich.markup import escape
 
-from ntkinfo.config_reading import ConfigError, Configuration, Finding, Problem, load_config
+from ntkinfo.config_reading import ConfigError, Configuration, Finding, Problem, Section, load_config
 from ntkinfo.report.terminal import Terminal
 
 DONE, FAILED, NOT_CERTIFIED, INTERRUPTED = 0, 2, 3, 130
@@ -26,12 +26,14 @@ class Switches:
         quiet: show neither progress nor summary.
         traceback: let errors through with their traceback.
         report: write a page of the results beside them.
+        told: what was reported already, before the command's modules were imported.
     """
 
     overwrite: bool = False
     quiet: bool = False
     traceback: bool = False
     report: bool = False
+    told: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def run_job(
     try:
         config = _load(job, path, given, problems)
     except ConfigError as error:
-        report(messages, error.problems)
+        report(messages, [problem for problem in error.problems if problem not in switches.told])
         return FAILED
     try:
         with warnings.catch_warnings():
@@ -88,6 +90,19 @@ def run_job(
         fault = f"{type(error).__name__}: {error} (a fault of ntkinfo; --traceback shows where it arose)"
         report(messages, [Problem("", fault)])
         return FAILED
+
+
+def told_at_once(
+    model: type[Section], path: str | None, given: Mapping[str, Any], problems: Sequence[Problem]
+) -> tuple[Problem, ...]:
+    """Report what can be seen to be wrong before the command's modules are imported, which takes seconds."""
+    found = list(problems)
+    try:
+        load_config(model, path, given)
+    except ConfigError as error:
+        found += error.problems
+    report(Terminal(stderr=True), found)
+    return tuple(found)
 
 
 def report(console: Console, problems: Sequence[Problem]) -> None:

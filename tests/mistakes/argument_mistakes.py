@@ -154,15 +154,15 @@ def right() -> Iterator[tuple[str, Call, dict[str, Any], None]]:
 
 def check(cases: Iterator, expect_values: bool = False) -> int:
     """Run the cases, print their outcomes by kind and everything that is wrong; the number of wrong ones."""
-    kinds, wrong = collections.Counter(), []
+    kinds, wrong = collections.Counter(), 0
     for label, call, arguments, named in cases:
         kind, problem = outcome(call, arguments, named)
         kinds[kind] += 1
         if problem or (expect_values and kind != "value") or (named is not None and kind == "value"):
-            wrong.append(f"{label}: {problem or kind}")
+            wrong += 1
+            print(f"{label}: {problem or kind}", flush=True)
     print(f"{sum(kinds.values())} calls: " + ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()))
-    print("\n".join(wrong))
-    return len(wrong)
+    return wrong
 
 
 def _too_long(*_: Any) -> None:
