@@ -173,7 +173,12 @@ def codes_to_encoder(codes: Int[Array, " x"]) -> Float[np.ndarray, "x t"]:
 
     Returns:
         p(t|x) of zeros and ones, (n, different codes).
+
+    Raises:
+        ValueError: no codes.
     """
+    if len(codes) == 0:
+        raise ValueError("codes is empty; give one code for each input")
     values, place = np.unique(to_numpy(codes), return_inverse=True)
     return np.eye(len(values))[place]
 

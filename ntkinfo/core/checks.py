@@ -55,7 +55,9 @@ def _plain(name: str, array: np.ndarray) -> np.ndarray:
 
 
 def finite(name: str, array: Array) -> None:
-    """Raise ValueError where an array holds NaN or infinity, naming the first place."""
+    """Raise ValueError where an array holds NaN or infinity, naming the first place; TypeError where no numbers."""
+    if array.dtype.kind in "OSUTMm":
+        raise TypeError(f"{name} holds {'text' if array.dtype.kind in 'SUT' else array.dtype}; it must be real numbers")
     xp = namespace(array)
     if array.size == 0 or bool(xp.all(xp.isfinite(array))):
         return
@@ -117,6 +119,13 @@ def whole(name: str, value: int, least: int = 1) -> None:
         raise TypeError(f"{name} is {came(value)}; it must be a whole number")
     if value < least:
         raise ValueError(f"{name} is {came(value)}; it must be at least {least}")
+
+
+def interpolation(tolerance: float, limit: int | None) -> None:
+    """Raise unless the error allowed between times is above 0 and the most times evaluated, if given, at least 1."""
+    positive("tolerance", tolerance)
+    if limit is not None:
+        whole("limit", limit)
 
 
 def times(values: Array) -> None:

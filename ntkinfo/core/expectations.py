@@ -67,6 +67,8 @@ def expectation(annotation: Any) -> Expectation | None:
     return _instance(annotation) if inspect.isclass(annotation) else None
 
 
+_LARGEST = 2**63  # beyond it numpy makes objects of whole numbers
+
 # --- numbers and text -------------------------------------------------------------------------------------------------
 
 
@@ -90,13 +92,24 @@ def _is_real(value: Any) -> bool:
 def _number(what: str, right: Callable[[Any], bool], make: Callable[[Any], Any]) -> Expectation:
     def convert(name: str, value: Any, sizes: Sizes) -> Any:
         plain = _plain(value)
-        if isinstance(plain, Tracer) or (isinstance(plain, int | float) and right(plain)):
+        if isinstance(plain, Tracer):
             return plain
         if right(plain):
-            return make(plain)
+            if abs(plain) >= _LARGEST and isinstance(plain, Integral):
+                if make is int:
+                    raise ValueError(f"{name} is {came(plain)}; it must be a whole number below 2^63")
+                return _as_float(name, plain)
+            return plain if isinstance(plain, int | float) else make(plain)
         raise TypeError(f"{name} is {came(value)}; it must be {what}{_remedy(plain, what)}")
 
     return Expectation(what, lambda value: right(_plain(value)), convert)
+
+
+def _as_float(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"{name} is {came(value)}, which is beyond the largest floating-point number") from None
 
 
 def _remedy(value: Any, what: str) -> str:
@@ -306,11 +319,8 @@ def _row(origin: Any, item: Expectation | None) -> Expectation:
             raise TypeError(f"{name} is {came(value)}; it must be {what}")
         if getattr(value, "ndim", 1) == 0:
             raise TypeError(f"{name} is {came(value)}; it must be {what}")
-        if not _is_row(value) and not hasattr(value, "__array__"):
-            if origin is not collections.abc.Iterable and not isinstance(value, set | frozenset):
-                value = tuple(value)
-            elif item is None or item.what != "text":
-                return value  # a generator is gone through once, by the function
+        if origin is collections.abc.Iterable and isinstance(value, collections.abc.Iterator):
+            return value if item is None else _checked_items(name, value, item)  # gone through once, by the function
         rows = tuple(value)
         taken = rows if item is None else tuple(item.take(f"{name}[{k}]", one, {}) for k, one in enumerate(rows))
         if isinstance(value, list) and origin is not tuple:
@@ -318,6 +328,11 @@ def _row(origin: Any, item: Expectation | None) -> Expectation:
         return taken if origin is tuple or not isinstance(value, range) else value
 
     return Expectation(what, fits, convert)
+
+
+def _checked_items(name: str, values: collections.abc.Iterator, item: Expectation) -> collections.abc.Iterator:
+    for k, one in enumerate(values):
+        yield item.take(f"{name}[{k}]", one, {})
 
 
 def _plural(what: str) -> str:

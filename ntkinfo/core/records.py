@@ -44,6 +44,9 @@ class Estimate:
 
 def errors_of(value: Array | float, error: Array | float) -> Array | float:
     """The errors as they are, but infinite where a value is: infinity plus or minus a number says nothing."""
+    shapes = np.shape(value), np.shape(error)
+    if shapes[0] != shapes[1] and () not in shapes:
+        raise ValueError(f"standard_error has shape {shapes[1]}; it must be that of value, {shapes[0]}, or one number")
     infinite = np.isinf(np.asarray(value))
     if not np.any(infinite & np.isfinite(np.asarray(error))):
         return error

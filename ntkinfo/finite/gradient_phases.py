@@ -225,6 +225,8 @@ def transition(
     checks.shape("ratio_squared", ratio, (len(times),), "one ratio for each time")
     if np.any(np.isnan(ratio)):
         raise ValueError("ratio_squared holds NaN: gradients without signal and without noise; leave those times out")
+    if np.any(np.isneginf(ratio)):
+        raise ValueError("ratio_squared holds minus infinity; a squared ratio of signal to noise is no such number")
     checks.whole("sustained", sustained)
     spread = np.zeros_like(ratio) if standard_error is None else 2 * np.asarray(standard_error, dtype=np.float64)
     checks.shape("standard_error", spread, (len(times),), "one error for each time")

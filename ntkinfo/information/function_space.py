@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ntkinfo.core import checks
 from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64, log_size, namespace
 from ntkinfo.core.linear_algebra import (
@@ -76,6 +77,7 @@ def information_labels_function_space(
 
     Source: theory §4 and §5.1.
     """
+    checks.interpolation(tolerance, limit)
     with float64():
         space = evaluation_space(distribution, extra)
         if distribution.summed.is_noisy:

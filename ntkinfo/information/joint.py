@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ntkinfo.core import checks
 from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64, namespace, to_numpy
 from ntkinfo.core.linear_algebra import (
@@ -81,6 +82,7 @@ def information_joint(
     of its rotation into the eigenbasis is not part of it.
     Source: theory §4; the bound: Shwartz-Ziv & Alemi 2019.
     """
+    checks.interpolation(tolerance, limit)
     distribution = law.distribution
     if isinstance(law, HeldOutLaw) and not law.is_training_set:
         return _held_out(law, model, tolerance, limit, progress)

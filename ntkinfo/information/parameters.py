@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from ntkinfo.core import checks
 from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64, namespace
 from ntkinfo.core.linear_algebra import inverse_definite, solve_lower
@@ -62,6 +63,7 @@ def function_space(
 
     Source: theory §5.1.
     """
+    checks.interpolation(tolerance, limit)
     with float64():
         if not distribution.summed.is_noisy:
             return _noise_free(distribution, extra)

@@ -134,7 +134,7 @@ def _difference_errors(covariance: np.ndarray, values: np.ndarray) -> Float[np.n
     # Where errors are all but equal, their difference has a variance that is itself lost in rounding.
     squared = np.maximum(total - 2 * covariance, 1e-12 * total)
     rounding = max(_ROUNDING * float(np.max(np.abs(values))), 1e-150)
-    return np.sqrt(squared + rounding**2)
+    return np.hypot(np.sqrt(squared), rounding)
 
 
 def _largest_moves(noise: Float[np.ndarray, "r t"], scale: Float[np.ndarray, "t t"]) -> Float[np.ndarray, " r"]:

@@ -95,6 +95,7 @@ def resampled_labels(
     Source: theory §4.
     """
     checks.whole("count", count, least=3)
+    checks.positive("tolerance", tolerance)
     distribution = law.distribution
     draws = model.draw(distribution, seed, count)
     columns = draws.reshape(len(draws), -1)
@@ -125,6 +126,7 @@ def resampled_training_sets(
     Fails when the sets are not drawn independently from one population: the value is then that of this collection.
     Source: theory §4.
     """
+    checks.positive("tolerance", tolerance)
     checks.whole("the number of laws", len(laws), least=3)
     first = laws[0]
     for place, law in enumerate(laws):

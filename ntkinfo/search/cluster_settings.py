@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ntkinfo.core import checks
 from ntkinfo.core.arguments import checked
+from ntkinfo.core.wording import came
 
 # dask's own refusal of an address leaves a client behind that keeps the process from ending.
 _ADDRESS = re.compile(r"((tcp|tls|ucx|ucxx|ws|wss)://)?[^/\s]+:\d{1,5}")
@@ -85,7 +86,7 @@ class ClusterSettings:
         if self.workers is not None:
             checks.whole("workers", self.workers, least=0)
         if self.scheduler is not None and not _ADDRESS.fullmatch(self.scheduler):
-            raise ValueError(f"scheduler is {self.scheduler!r}, which is no address; it is like tcp://host:8786")
+            raise ValueError(f"scheduler is {came(self.scheduler)}, which is no address; it is like tcp://host:8786")
         if self.memory_limit != "auto":
             bytes_of(self.memory_limit)
         given = [name for name in ("workers", "scheduler", "slurm") if getattr(self, name) is not None]
@@ -93,7 +94,7 @@ class ClusterSettings:
             raise ValueError(f"{' and '.join(given)} are given; trials are measured in one place")
         if self.scheduler is not None and not self.insecure and not self.scheduler.startswith(("tls://", "wss://")):
             raise ValueError(
-                f"scheduler is {self.scheduler!r}, where whoever reaches it can run code as you; start it with "
+                f"scheduler is {came(self.scheduler)}, where whoever reaches it can run code as you; start it with "
                 "certificates and give tls://host:8786, or say insecure (--insecure) where the network is yours alone"
             )
 
@@ -106,7 +107,7 @@ def bytes_of(text: str) -> float:
     """
     found = _SIZE.fullmatch(text.strip())
     if not found or float(found[1]) <= 0:
-        raise ValueError(f"memory_limit is {text!r}, which is no size; it is like 8GB, or auto")
+        raise ValueError(f"memory_limit is {came(text)}, which is no size; it is like 8GB, or auto")
     power = "KMGT".find(found[2].upper()) + 1 if found[2] else 0
     return float(found[1]) * (1024.0 if found[3] else 1000.0) ** power
 

@@ -47,6 +47,7 @@ class AllSettings:
     def __post_init__(self):
         checks.choice("by", self.by, BY)
         checks.non_negative("least_size", self.least_size)
+        checks.positive("significance", self.significance)
         checks.probability("significance", self.significance)
         checks.whole("pgdl_permutations", self.pgdl_permutations, least=0)
         if 1 / (self.score.permutations + 1) > self.significance:

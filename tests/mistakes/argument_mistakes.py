@@ -30,6 +30,7 @@ from wrong_values import ANYWHERE, NUMBERS, spoilt_array
 
 import ntkinfo
 
+_SHOW = "show" in sys.argv  # every call, to see the one that ends the process
 LIMIT = 60  # seconds for one call
 HOME = str(Path(ntkinfo.__file__).parent)
 # What numpy, jax and Python say of their own accord.
@@ -51,7 +52,7 @@ def outcome(call: Call, arguments: dict[str, Any], named: str | None = None) -> 
             if inspect.isgenerator(found):
                 next(found, None)
         return "value", ""
-    except (TypeError, ValueError, OSError) as error:
+    except (TypeError, ValueError, OSError, MemoryError) as error:
         return type(error).__name__, _wrong_with(error, named)
     except TooLongError:
         return "TooLongError", f"longer than {LIMIT} s"
@@ -157,6 +158,8 @@ def check(cases: Iterator, expect_values: bool = False) -> int:
     kinds, wrong = collections.Counter(), 0
     for label, call, arguments, named in cases:
         kind, problem = outcome(call, arguments, named)
+        if _SHOW:
+            print(f"{label}: {kind}", file=sys.stderr, flush=True)
         kinds[kind] += 1
         if problem or (expect_values and kind != "value") or (named is not None and kind == "value"):
             wrong += 1
