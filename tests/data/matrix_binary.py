@@ -60,6 +60,8 @@ def npy(kind):
     """NPY files, named one by one or by their folder."""
 
     def make(folder: Path) -> dict[str, Any]:
+        folder = folder / "arrays"
+        folder.mkdir()
         for name, array in in_parts(X, DIGITS).items():
             np.save(folder / f"{name}.npy", array)
         if kind == "npz":
@@ -123,7 +125,8 @@ def parquet(table, reads=None, **options):
 
 def shards(folder: Path, missing=False) -> dict[str, Any]:
     """A folder of a training part in two shards, and a test part."""
-    cut = _N - _TEST
+    folder, cut = folder / "data", _N - _TEST
+    folder.mkdir()
     for name, rows in (
         ("train-00000-of-00002", slice(0, 7)),
         ("train-00001-of-00002", slice(7, cut)),
