@@ -26,6 +26,7 @@ from ntkinfo.config_reading import Problem, dump_config
 from ntkinfo.core.kept import Keeper, KeptPieces
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Estimate
+from ntkinfo.core.versions import versions
 from ntkinfo.finite.comparison import Comparator, Comparison, Family, SplitComparison
 from ntkinfo.finite.comparison_discrepancies import Measured
 from ntkinfo.finite.comparison_divergence import Chance
@@ -241,7 +242,16 @@ def _print_notes(output: Console, found: xr.Dataset) -> None:
 
 def _write(folder: ResultsFolder, found: xr.Dataset, config: CompareConfig, made: Plan) -> list[Path]:
     text = dump_config(resolved(config, made))
-    found = found.assign_attrs(configuration=text)
+    found = found.assign_attrs(
+        {f"version_{name}": version for name, version in versions().items()},
+        data=made.data.name,
+        network=made.network.describe(),
+        n_train=len(made.data.x_train),
+        n_test=len(made.data.x_test),
+        n_outputs=made.data.n_outputs,
+        procedure="".join(word.capitalize() for word in config.training.procedure.split("_")),
+        configuration=text,
+    )
     figure = comparison_figure(found)
     files: dict[str, Any] = {"compare.nc": lambda place: save_curves(found, place)}
     for suffix in dict.fromkeys(config.output.formats):

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from rich.console import Console
 from rich.markup import escape
 
@@ -63,9 +64,19 @@ def show(output: Console, found: Ranking, config: SearchConfig) -> None:
     print_ranking(output, found.dataset().assign_attrs(gap=config.ranking.gap))
 
 
-def ranking_files(found: Ranking, config: SearchConfig) -> dict[str, Callable[[Path], Any]]:
-    """What writes the files of a ranking, by name, as `ResultsFolder.write` takes them."""
+def ranking_files(
+    found: Ranking, config: SearchConfig, rows: pa.Table | None = None
+) -> dict[str, Callable[[Path], Any]]:
+    """What writes the files of a ranking, by name, as `ResultsFolder.write` takes them.
+
+    Args:
+        found: the ranking.
+        config: that it was made by.
+        rows: records it was made from, which say what networks they were; None leaves that out.
+    """
     provenance = {f"version_{name}": version for name, version in versions().items()}
+    data = dict.fromkeys([*found.selection.data_sets, *(found.held_out.data_sets if found.held_out else ())])
+    provenance |= {"data": ", ".join(data), "network": "" if rows is None else _networks(rows)}
     dataset = found.dataset().assign_attrs(gap=config.ranking.gap, configuration=dump_config(config), **provenance)
     figure = ranking_figure(dataset)
     files: dict[str, Callable[[Path], Any]] = {f"{NAME}.nc": lambda place: save_curves(dataset, place)}
@@ -104,7 +115,7 @@ def _run(
             messages.print("Interrupted; nothing was written.")
             return INTERRUPTED
         with uninterrupted():
-            written = results.write(ranking_files(found, config))
+            written = results.write(ranking_files(found, config, recorded.good))
         show(output, found, config)
     listed = ", ".join(path.name for path in written)
     output.print(f"\n{listed} in {escape(str(folder))} ({time.monotonic() - start:.0f} s)", soft_wrap=True)
@@ -138,6 +149,16 @@ def _described(recorded: Recorded) -> str:
     failed = recorded.table.num_rows - recorded.good.num_rows
     text = f"{recorded.table.num_rows:,} trials"
     return text + (f", {failed:,} of them with an error and left out" if failed else "")
+
+
+def _networks(rows: pa.Table) -> str:
+    """The networks of the records in words: what of each setting there is."""
+    parts = []
+    for key, word in (("family", ""), ("activation", "activation"), ("depth", "hidden layers")):
+        if key in rows.column_names:
+            values = sorted({value for value in rows[key].to_pylist() if value is not None})
+            parts.append(f"{word} {', '.join(str(value).replace('_', ' ') for value in values)}".strip())
+    return "; ".join(parts)
 
 
 def _shown_on(console: Console) -> Callable[..., None]:

@@ -142,6 +142,6 @@ def _rank(config: SearchConfig, trials: Sequence[Trial], folder: Path, output: C
     table, settings = ranked(rows, config)
     found = rank(table, settings, track)
     with uninterrupted(), ResultsFolder(folder) as results:
-        written = results.write(ranking_files(found, config))
+        written = results.write(ranking_files(found, config, rows))
     show(output, found, config)
     return written

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-import re
 import tempfile
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,6 +26,7 @@ from ntkinfo.report.page_curves import curves_sections
 from ntkinfo.report.page_folder import Results, read_results
 from ntkinfo.report.page_html import Column, Html, element, joined, pairs, table
 from ntkinfo.report.page_ranking import ranking_sections
+from ntkinfo.report.page_subject import lead, subject
 from ntkinfo.report.series import COLOURS
 
 PAGE = "report.html"
@@ -53,6 +53,7 @@ _FACTS = {
     "n_train": "training inputs",
     "n_test": "test inputs",
     "n_outputs": "outputs",
+    "gap": "what was to be predicted",
     "seed": "seed of the samples",
     "settings": "settings",
     "data_provenance": "where the data come from",
@@ -102,8 +103,7 @@ def page_text(results: Results, bits: bool | None = None) -> str:
     for name, found in results.found.items():
         sections += _SECTIONS[name](found, _in_bits(found) if bits is None else bits)
     sections += list(_provenance(results.found))
-    titles = [_TITLES[name] for name in results.found]
-    heading = f"{', '.join([titles[0], *(title[0].lower() + title[1:] for title in titles[1:])])}: {_subject(results)}"
+    heading = _heading(results)
     script = _resource("page.js")
     body = element(
         "body",
@@ -159,26 +159,22 @@ def _contents(sections: Iterable[tuple[str, str, Html]]) -> Html:
     return element("nav", element("ul", *links), aria_label="Sections")
 
 
-def _subject(results: Results) -> str:
-    for found in results.found.values():
-        for key in ("data", "problem"):
-            if found.attrs.get(key):
-                return str(found.attrs[key])
-    return results.name
+def _heading(results: Results) -> str:
+    """Every kind of result with what it is about; what they share is said once."""
+    about = {name: subject(found) for name, found in results.found.items()}
+    titles = [_TITLES[name] for name in about]
+    titles = [titles[0], *(title[0].lower() + title[1:] for title in titles[1:])]
+    if len(set(about.values())) == 1:
+        return f"{', '.join(titles)}: {next(iter(about.values())) or results.name}"
+    pairs = zip(titles, about.values(), strict=True)
+    return "; ".join(f"{title}: {what}" if what else title for title, what in pairs)
 
 
 def _leads(results: Results) -> Iterator[Html]:
-    for found in results.found.values():
-        told = [str(found.attrs.get("network", ""))]
-        if "n_train" in found.attrs:
-            told.append(f"{found.attrs['n_train']} training and {found.attrs['n_test']} test inputs")
-        if "procedure" in found.attrs:
-            # GradientFlow(ridge=0.0, ...) in words.
-            words = re.findall("[A-Z][a-z]+", str(found.attrs["procedure"]).partition("(")[0])
-            told.append(" ".join(words).lower())
-        text = "; ".join(part for part in told if part)
+    for name, found in results.found.items():
+        text = lead(found)
         if text:
-            yield element("p", text, class_="lead")
+            yield element("p", f"{_TITLES[name]}: {text}" if len(results.found) > 1 else text, class_="lead")
 
 
 def _warnings(results: Results) -> Iterator[Html]:

@@ -218,7 +218,7 @@ class Chart:
                 form = (
                     {"x1": _LEFT, "x2": WIDTH - _RIGHT, "class_": f"{style} level"}
                     if line.level
-                    else {"r": 4, "class_": style}
+                    else {"r": 5.5, "class_": style}
                 )
                 yield element("line" if line.level else "circle", **form, data_dot=number, visibility="hidden")
 

@@ -53,10 +53,10 @@ def _summary(curves: xr.Dataset, bits: bool) -> Html:
     parts = []
     for depth in curves["depth"].values if "depth" in curves.dims else [None]:
         one = curves if depth is None else curves.sel(depth=depth)
-        caption = "Every quantity at a few times, ± one standard error where it shows"
+        caption = "Every quantity at a few times; ±: standard error of Monte Carlo, numerical error of all else"
         caption = caption if depth is None else f"Depth {int(depth)}: {caption[0].lower()}{caption[1:]}"
         label = "Summary" if depth is None else f"Summary, depth {int(depth)}"
-        parts.append(terminal_table(summary_table(one, bits, _SUMMARY_TIMES), caption, label))
+        parts.append(terminal_table(summary_table(one, bits, _SUMMARY_TIMES), caption, label, leading=2))
     return joined(parts)
 
 

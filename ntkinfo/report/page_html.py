@@ -136,17 +136,20 @@ def _row(cells: Sequence[object], columns: Sequence[Column]) -> list[Html]:
     return [head, *(cell.html(column.numeric) for cell, column in zip(others, columns[1:], strict=True))]
 
 
-def terminal_table(given: Table, caption: str, label: str) -> Html:
-    """A table made for the terminal, as one of the page."""
+def terminal_table(given: Table, caption: str, label: str, leading: int = 1) -> Html:
+    """A table made for the terminal, as one of the page.
+
+    Args:
+        given: the table.
+        caption: above it.
+        label: what a screen reader calls it.
+        leading: so many columns become one, the heading of each row, which stays in view where the table scrolls.
+    """
     columns = [Column(_plain(c.header), c.justify == "right") for c in given.columns]
-    rows = list(zip(*([_plain(cell) for cell in column.cells] for column in given.columns), strict=True))
-    filled: list[Sequence[object]] = []
-    above = ""
-    for first, *others in rows:
-        # A heading that a terminal shows once is told again to those who hear the table.
-        filled.append([first or element("span", above, class_="status"), *others])
-        above = first or above
-    return table(caption, columns, filled, label=label)
+    rows = zip(*([_plain(cell) for cell in column.cells] for column in given.columns), strict=True)
+    merged = Column(", ".join(str(column.heading) for column in columns[:leading]))
+    filled = [[", ".join(filter(None, row[:leading])), *row[leading:]] for row in rows]
+    return table(caption, [merged, *columns[leading:]], filled, label=label)
 
 
 def _plain(cell: object) -> str:

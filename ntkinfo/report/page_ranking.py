@@ -84,7 +84,8 @@ def _meaning(found: xr.Dataset, score: _Score) -> str:
 
 
 def _table(found: xr.Dataset) -> Html:
-    splits = [str(split) for split in found["split"].values]
+    # What is held out counts, and comes first: before the table has to scroll.
+    splits = [str(split) for split in found["split"].values][::-1]
     scores = _computed(found)
     columns = [Column("measure"), Column("rank", True), Column("verdict"), Column("direction", True)]
     for split in splits:

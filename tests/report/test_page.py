@@ -6,18 +6,20 @@ import itertools
 import json
 import re
 from html.parser import HTMLParser
+from importlib import resources
 
 import numpy as np
 import pytest
 
 from ntkinfo.cli import run
 from ntkinfo.information.curve_files import save_curves
-from ntkinfo.report.page import write_page
+from ntkinfo.report.page import page_text, write_page
 from ntkinfo.report.page_axes import linear_axis, log_axis, time_axis
+from ntkinfo.report.page_folder import read_results
 from ntkinfo.report.page_html import Html, element, json_block
 from ntkinfo.runs import _stack as stack
 from tests.cli_helpers import FAST
-from tests.report.page_results import HOSTILE, KINDS, curves, fill
+from tests.report.page_results import HOSTILE, KINDS, comparison, curves, fill, ranking
 
 VOID = {"br", "col", "hr", "input", "link", "meta", "wbr"}
 
@@ -242,3 +244,39 @@ def test_axes_put_values_in_their_places():
         for place, text in axis.ticks:
             value = float(text.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")).replace("10-", "1e-", 1))
             assert axis.places(np.array([value]))[0] == pytest.approx(place, abs=1e-9)
+
+
+def test_every_result_names_its_data_and_network(tmp_path):
+    place = fill(tmp_path / "several")
+    text = page_text(read_results(place))
+    heading = re.search(r"<h1>(.*?)</h1>", text)
+    assert heading is not None
+    assert heading[1].startswith("Information curves: &lt;script&gt;")
+    assert "information bottleneck: &lt;script&gt;" in heading[1]
+    named = ranking().assign_attrs(
+        data="wine, digits", network="fully connected; activation erf", gap="test_error_mean"
+    )
+    (tmp_path / "one").mkdir()
+    save_curves(named, tmp_path / "one" / "ranking.nc")
+    text = page_text(read_results(tmp_path / "one"))
+    assert "<h1>Ranking of generalisation measures: wine, digits</h1>" in text
+    assert '<p class="lead">fully connected, erf; gap: test_error_mean</p>' in text
+    network = '[network]\nname = "fully_connected"\ndepth = [3]\nactivation = "erf"\n'
+    configured = comparison().assign_attrs(configuration=f'[data]\nname = "digits"\n\n{network}')
+    (tmp_path / "two").mkdir()
+    save_curves(configured, tmp_path / "two" / "compare.nc")
+    text = page_text(read_results(tmp_path / "two"))
+    assert "<h1>Trained networks beside the theory: digits</h1>" in text
+    assert "fully connected networks, activation erf, hidden layers 3" in text
+
+
+def test_held_out_columns_come_first_and_rows_keep_their_inputs(tmp_path):
+    text = page_text(read_results(fill(tmp_path / "held", "curves.nc", "ranking.nc")))
+    assert text.index("with interval, held out") < text.index("with interval, chosen on")
+    assert re.search(r'<th scope="row">loss_<wbr>mean, train</th><td>target²</td><td>exact</td>', text)
+
+
+def test_the_slider_leaves_the_marks_to_be_seen_and_paper_cuts_no_line():
+    style = resources.files("ntkinfo.report").joinpath("page.css").read_text(encoding="utf-8")
+    assert re.search(r"\.dot \{ fill: none;", style)
+    assert re.search(r"@media print.*pre \{ white-space: pre-wrap; overflow-wrap: anywhere", style, re.DOTALL)
