@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,10 @@ from ntkinfo.bottleneck import problems
 from ntkinfo.bottleneck.gaussian import GaussianBottleneck
 from ntkinfo.bottleneck.gaussian_samples import SampledBottleneck, bottleneck_from_samples
 from ntkinfo.bottleneck.problems import DiscreteProblem
-from ntkinfo.bottleneck_config import BottleneckConfig
+from ntkinfo.bottleneck_config import BottleneckConfig, PairsSection
+from ntkinfo.bottleneck_files import findings, read_joint, read_pairs, read_table
 from ntkinfo.config_reading import Finding
+from ntkinfo.data.formats import format_of
 from ntkinfo.data.input_files import existing_file
 from ntkinfo.data.synthetic import GaussianPair
 
@@ -50,34 +52,39 @@ def problem(config: BottleneckConfig) -> Problem:
         "twelve_bit": problems.soft_twelve_bit_rule,
         "random": problems.random_problem,
         "gaussian": _gaussian,
-        "joint": joint_from_file,
-        "samples": _samples,
+        "joint": partial(joint_from_file, reading=config.data),
+        "samples": partial(_samples, reading=config.data),
         "covariance": _covariance,
     }
     return builders[name](**options)
 
 
-def joint_from_file(path: str) -> DiscreteProblem:
-    """A law from a table: rows are values of X, columns values of Y, entries probabilities or counts.
+def joint_from_file(path: str, reading: PairsSection | None = None) -> DiscreteProblem:
+    """A law from a table or from samples: rows are values of X, columns values of Y, entries probabilities or counts.
 
     Args:
-        path: CSV without headings, or NPZ with the field `joint`, or with the fields `x` and `y` of whole numbers, one
-            pair a sample, which are counted.
+        path: a text table (CSV and its kin), with or without names of rows and columns; NPZ with the field `joint`, or
+            with the fields `x` and `y` of whole numbers, one pair a sample, which are counted; or any file of samples
+            that `ntkinfo curves` reads, X whole numbers or text and Y classes, counted too.
+        reading: how it is read; a CSV file is one of samples where a target is named.
 
     Returns:
         The problem; rows that are all 0 are left out.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: neither of the two, text among the numbers, rows of different lengths, no probabilities.
+        ValueError: none of these, text among the numbers, rows of different lengths, no probabilities.
     """
-    place = existing_file(path)
-    if zipfile.is_zipfile(place):
+    place, reading = existing_file(path), reading or PairsSection()
+    if zipfile.is_zipfile(place) and not reading.given():
         fields = _read_npz(place)
         if "joint" in fields:
             return DiscreteProblem.from_joint(fields["joint"], place.stem)
-        return DiscreteProblem.from_joint(_counts(place, *_pair(place, fields)), place.stem)
-    return DiscreteProblem.from_joint(_read_table(place), place.stem)
+        if "x" in fields and "y" in fields:
+            return DiscreteProblem.from_joint(_counts(place, *_pair(place, fields)), place.stem)
+    if (reading.name or format_of(place) or "csv") == "csv" and not reading.target:
+        return DiscreteProblem.from_joint(read_table(place, reading), place.stem)
+    return DiscreteProblem.from_joint(read_joint(path, reading), place.stem)
 
 
 def cross_checks(config: BottleneckConfig) -> list[Finding]:
@@ -86,7 +93,8 @@ def cross_checks(config: BottleneckConfig) -> list[Finding]:
     Returns:
         Section, key and what is wrong.
     """
-    return [*_option_findings(config), *_beta_findings(config)]
+    problem = config.problem
+    return [*_option_findings(config), *findings(problem.path, config.data, problem.name), *_beta_findings(config)]
 
 
 def resolved(config: BottleneckConfig) -> BottleneckConfig:
@@ -98,6 +106,7 @@ def resolved(config: BottleneckConfig) -> BottleneckConfig:
     given = {key: value for key, value in options.items() if value is not None}
     return BottleneckConfig(
         problem=type(config.problem)(name=name, **given),
+        data=config.data,
         solver=config.solver,
         output=config.output.model_copy(update={"folder": str(Path(config.output.folder).absolute())}),
     )
@@ -108,9 +117,16 @@ def _gaussian(correlations: list[float]) -> GaussianBottleneck:
     return GaussianBottleneck.of(GaussianPair(tuple(correlations), np.eye(size), np.eye(size)))
 
 
-def _samples(path: str, shrinkage: bool | None, confidence: float, seed: int) -> SampledBottleneck:
+def _samples(
+    path: str, shrinkage: bool | None, confidence: float, seed: int, reading: PairsSection
+) -> SampledBottleneck:
     place = existing_file(path)
-    x, y = (np.atleast_2d(part.T).T.astype(np.float64) for part in _pair(place, _read_npz(place)))
+    fields = _read_npz(place) if zipfile.is_zipfile(place) and not reading.given() else {}
+    if "x" in fields and "y" in fields and fields["x"].ndim < 3:
+        x, y = (np.atleast_2d(part.T).T.astype(np.float64) for part in _pair(place, fields))
+    else:
+        pairs = read_pairs(path, reading, reading.one_hot)
+        x, y = pairs.x, pairs.y
     return bottleneck_from_samples(x, y, shrinkage=shrinkage, confidence=confidence, seed=seed)
 
 
@@ -132,7 +148,9 @@ def _read_npz(place: Path) -> dict[str, np.ndarray]:
         raise ValueError(f"{place} is not an NPZ file of plain arrays ({error}); write it with numpy.savez") from error
     for name, array in fields.items():
         if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
-            raise ValueError(f"{place}: the field {name} holds {array.dtype}; it must hold real numbers")
+            raise ValueError(
+                f"{place}: the field {name} holds {array.dtype}; it must hold real numbers (--data npz reads text)"
+            )
     return fields
 
 
@@ -156,27 +174,6 @@ def _counts(place: Path, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     (rows, i), (columns, j) = (np.unique(part, return_inverse=True) for part in (x, y))
     table = np.zeros((len(rows), len(columns)))
     np.add.at(table, (i, j), 1)
-    return table
-
-
-def _read_table(place: Path) -> np.ndarray:
-    try:
-        with place.open(encoding="utf-8", newline="") as stream:
-            rows = [row for row in csv.reader(stream) if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{place} is neither CSV text nor an NPZ file ({error})") from error
-    lengths = {len(row) for row in rows}
-    if len(lengths) != 1:
-        raise ValueError(f"{place} has rows of {sorted(lengths)} cells; a table has as many in each")
-    table = np.empty((len(rows), lengths.pop()))
-    for i, row in enumerate(rows):
-        for j, cell in enumerate(row):
-            try:
-                table[i, j] = float(cell)
-            except ValueError:
-                raise ValueError(
-                    f"{place}: line {i + 1}, cell {j + 1} is {cell!r}; it must be a number (the table has no headings)"
-                ) from None
     return table
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
-from ntkinfo.config import Format
+from ntkinfo.config import Format, yes_or_no
 from ntkinfo.config_reading import Section, setting
 
 
@@ -17,6 +17,7 @@ def _as_list(value: Any) -> Any:
 # Beyond these a run would not end: refused by name before any work.
 _MOST_VALUES, _MOST_POINTS = 10_000, 100_000
 Numbers = Annotated[list[float], BeforeValidator(_as_list)]
+Names = Annotated[list[str], BeforeValidator(_as_list)]
 
 
 class ProblemSection(Section):
@@ -26,7 +27,7 @@ class ProblemSection(Section):
         "bsc", "bsc, erasure, twelve_bit, random, gaussian; from a file: joint, samples, covariance", "--problem"
     )
     path: str | None = setting(
-        None, "joint: CSV table or NPZ `joint`; samples: NPZ `x`, `y`; covariance: NPZ", path=True
+        None, "joint: table or samples; samples: NPZ `x`, `y`, CSV, …; covariance: NPZ", path=True
     )
     flip: float | None = setting(None, "bsc: probability that Y differs from X (0.1)", gt=0, lt=1)
     loss: float | None = setting(None, "erasure: probability of an erasure (0.3)", gt=0, lt=1)
@@ -38,6 +39,26 @@ class ProblemSection(Section):
     correlations: Numbers | None = setting(None, "gaussian: canonical correlations (0.9, 0.6, 0.3)", min_length=1)
     shrinkage: bool | None = setting(None, "samples: shrink the covariances (below ten samples a column)")
     confidence: float | None = setting(None, "samples: of the intervals (0.95)", gt=0, lt=1)
+
+
+class PairsSection(Section):
+    """How the file of joint or samples is read: a table, or samples of X and Y; as `ntkinfo curves` reads it."""
+
+    name: str | None = setting(None, "csv, npz, parquet, … as in curves (default: by the file's name)", "--data")
+    target: Names | None = setting(None, "csv, parquet, arff: column(s) of Y; by number in a CSV without names")
+    features: Names | None = setting(None, "csv, parquet, arff: columns of X (default: all others)")
+    delimiter: str | None = setting(None, "csv: between cells: a character, tab or blanks (default: guessed)")
+    header: Annotated[str, BeforeValidator(yes_or_no)] | None = setting(
+        None, "csv: whether the first line names the columns: yes, no or auto"
+    )
+    decimal: str | None = setting(None, "csv: decimal mark: . or , or auto")
+    text_features: str | None = setting(None, "csv, arff: columns of text in X: refuse or one-hot (one-hot)")
+    x_field: str | None = setting(None, "npz: field of X")
+    y_field: str | None = setting(None, "npz: field of Y")
+    inputs: str | None = setting(None, "mat: variable of X", "--x-variable")
+    answers: str | None = setting(None, "mat: variable of Y", "--y-variable")
+    classes: Names | None = setting(None, "classes of Y to keep, in order")
+    one_hot: bool | None = setting(None, "samples: Y is a class, one-hot (as text always is)")
 
 
 class SolverSection(Section):
@@ -62,5 +83,6 @@ class BottleneckConfig(Section):
     """Every section of a configuration of `ntkinfo bottleneck`."""
 
     problem: ProblemSection = ProblemSection()
+    data: PairsSection = PairsSection()
     solver: SolverSection = SolverSection()
     output: BottleneckOutputSection = BottleneckOutputSection()

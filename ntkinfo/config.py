@@ -21,7 +21,8 @@ def _as_list(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
 
-def _yes_or_no(value: Any) -> Any:
+def yes_or_no(value: Any) -> Any:
+    """TOML's true and false as the words of a flag."""
     return ("yes" if value else "no") if isinstance(value, bool) else value
 
 
@@ -64,7 +65,7 @@ class DataSection(Section):
     delimiter: str | None = setting(
         None, "csv: between cells: a character, tab or blanks (default: guessed)", min_length=1
     )
-    header: Annotated[str, BeforeValidator(_yes_or_no)] | None = setting(
+    header: Annotated[str, BeforeValidator(yes_or_no)] | None = setting(
         None, "csv: whether the first line names the columns: yes, no or auto"
     )
     decimal: str | None = setting(None, "csv: decimal mark: . or , or auto")

@@ -49,6 +49,10 @@ class Layout:
     ends_open: bool
     reading: str
 
+    def all_rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Number and cells of each line that is not blank, however many there are, the header among them."""
+        return _rows(self.place, text_lines(self.place), self.delimiter, self.first)
+
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Number and cells of each line below the header that is not blank.
 

@@ -79,7 +79,7 @@ def test_what_weka_writes_otherwise_is_the_same_data(tmp_path, header, body):
         (HEADER + rows() + "?,no,0,setosa\n", "line 33, column 'sepal length' holds '.', which marks a missing value"),
         (HEADER + "{0 1.5, 3 setosa}\n", "is a sparse ARFF file .line 9."),
         (HEADER, "has no rows below @data"),
-        (HEADER[:80], "has no line @data"),
+        (HEADER.split("@DATA")[0], "has no line @data"),
         (HEADER.replace("NUMERIC", "date 'yyyy'") + rows(), "column 'sepal length' is of the kind \"date 'yyyy'\""),
         (HEADER.replace("wet", "old") + rows(), "several columns named 'old'"),
         (HEADER + rows(), "column 'wet' holds 'yes', which is not a number.*text_features='one-hot'"),
