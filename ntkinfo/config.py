@@ -128,7 +128,7 @@ class CurvesSection(Section):
 
     quantities: list[str] | None = setting(None, "quantities (default: all but *_joint, information_parameters_labels)")
     samples: int | None = setting(
-        None, "Monte Carlo samples an input, even (default: about 6144 in all)", ge=4, le=MOST_DRAWS
+        None, "Monte Carlo samples an input, even (default: about 5120 in all)", ge=4, le=MOST_DRAWS
     )
     tolerance: float | None = setting(None, "absolute error of quadrature, in nats", gt=0)
     extra_inputs: int | None = setting(

@@ -28,7 +28,7 @@ class CurveSettings:
 
     Args:
         seed: of the Monte Carlo draws; the same draws at every time make smooth curves.
-        samples_per_input: draws for each input, even and at least 4; None for about 6144 draws a time in all.
+        samples_per_input: draws for each input, even and at least 4; None for about 5120 draws a time in all.
         tolerance: absolute error of the quadrature that one output allows, in nats.
         extra_inputs: how many test inputs, from the first, join the training inputs in `information_parameters` and
             `information_parameters_labels`.

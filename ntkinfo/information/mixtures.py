@@ -55,7 +55,7 @@ def mixture_entropy(
         method: "quadrature" (one or two outputs), "monte carlo", or "auto": quadrature for one output, and for two
             where it takes a few seconds at most; otherwise the `method` of the value says why not.
         tolerance: absolute error of the quadrature, at least 1e-13 for one output and 1e-12 for two.
-        samples: Monte Carlo draws per component, even and at least 4; None for about 6144 in all; `DrawUntil` to draw
+        samples: Monte Carlo draws per component, even and at least 4; None for about 5120 in all; `DrawUntil` to draw
             until a wanted standard error is reached (the `method` of the value says if it was not).
         seed: of those draws.
 

@@ -90,7 +90,7 @@ def information_input(
         mean: mean output at each evaluation input, (m, C).
         variance: variance of every output there, (m,), zero or above.
         seed: of the Monte Carlo draws; the same seed at every time gives smooth curves.
-        samples: draws per input, even and at least 4; None for about 6144 in all; 0 for none (one output only), which
+        samples: draws per input, even and at least 4; None for about 5120 in all; 0 for none (one output only), which
             leaves the multi-sample bounds out. `DrawUntil` draws until a wanted standard error is reached among the
             inputs with noise, at a different number of draws at each time.
         tolerance: absolute error of the quadrature that is used for one output, and for two where it takes less than

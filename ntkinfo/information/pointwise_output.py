@@ -67,7 +67,7 @@ def pointwise_output(
         variance: variance of every output there, (m,), zero or above.
         labels: class of each evaluation input, (m,), any integers; or None.
         seed: of the Monte Carlo draws.
-        samples: draws per input, even and at least 4; None for 16, or more for few inputs (about 6144 in all). The
+        samples: draws per input, even and at least 4; None for 16, or more for few inputs (about 5120 in all). The
             draws of all inputs serve each of them. The cost is proportional to samples · m² · C.
         tolerance: error of each expectation by the quadrature that is used for one output, at least 1e-11; None for
             Monte Carlo there too.

@@ -115,7 +115,7 @@ class TrainLaw(OutputLaw):
             left = law.summed.scaled_residual(values, scale, times)
             largest = xp.max(xp.abs(left), axis=0)
             if len(left) <= _FEW_TIMES:
-                part = xp.stack([_form(prior, row[:, None] * inputs) for row in left])
+                part = xp.stack([_form(prior, row, inputs) for row in left])
                 short = 0.0 * part
             else:
                 factors = factor(_decay(law.summed, scale), values, times)
@@ -320,8 +320,11 @@ def _decay(summed: Procedure, scale: Array) -> Callable[[Array, Array], Array]:
     return lambda values, times: summed.scaled_residual(values, scale, times)
 
 
-def _form(matrix: Float[Array, "k k"], columns: Float[Array, "k p"]) -> Float[Array, " p"]:
-    return namespace(columns).sum((matrix @ columns) * columns, axis=0)
+def _form(matrix: Float[Array, "k k"], scale: Float[Array, " k"], columns: Float[Array, "k p"]) -> Float[Array, " p"]:
+    """Quadratic forms of columns whose rows are scaled; late in training most of the scales are 0."""
+    left = np.flatnonzero(np.asarray(scale))
+    columns = scale[left, None] * columns[left]
+    return namespace(columns).sum((matrix[left][:, left] @ columns) * columns, axis=0)
 
 
 def _put(table: Array, rows: slice, values: Array) -> Array:
