@@ -15,6 +15,8 @@ from ntkinfo.config_reading import Finding, Section
 from ntkinfo.core import checks
 from ntkinfo.core.records import Dataset
 from ntkinfo.data import registry
+from ntkinfo.data.csv_table import column_names
+from ntkinfo.data.formats import format_of
 from ntkinfo.data.input_files import existing_file
 from ntkinfo.information.curves import QUANTITIES, CurveSettings
 from ntkinfo.information.label_model import LabelModel
@@ -187,23 +189,39 @@ def cross_checks(config: Config) -> list[Finding]:
 def _data_findings(config: ModelConfig) -> Iterator[Finding]:
     unknown = _unknown("data", config.data.name, registry.ENTRIES)
     if unknown:
-        yield "data", "name", unknown
+        yield "data", "name", unknown + _as_a_file(config.data.name)
         return
     name = _spelling(config.data.name, registry.ENTRIES)
     known, given = registry.ENTRIES[name].options, config.data.given()
     for key in given:
         if key != "name" and key not in known:
             owners = [other for other, options in registry.describe().items() if key in options]
-            yield "data", key, f"{key} does not apply to the data {name!r}; it belongs to {', '.join(owners)}"
+            advice = _as_a_file(given[key]) if key == "path" else ""
+            yield "data", key, f"{key} does not apply to the data {name!r}; it belongs to {', '.join(owners)}{advice}"
     for option in known.values():
         if option.required and option.name not in given:
-            yield "data", "name", f"the data {name!r} needs {option.name} ({option.meaning}){_how('data', option.name)}"
+            columns = _columns(given) if name == "csv" and option.name == "target" else ""
+            needs = f"the data {name!r} needs {option.name} ({option.meaning})"
+            yield "data", "name", f"{needs}{_how('data', option.name)}{columns}"
     for key in registry.PATHS:
         if given.get(key) is not None and key in known:
             try:
                 existing_file(given[key], registry.ENTRIES[name].folders)
             except (OSError, ValueError) as error:
                 yield "data", key, f"{key}: {error}"
+
+
+def _as_a_file(path: str) -> str:
+    """How a file of this name is given, where the name says what it holds."""
+    return f"; for the file give --data {format_of(path)} --path {path}" if format_of(path) else ""
+
+
+def _columns(given: Mapping[str, Any]) -> str:
+    """The columns of a text table, as far as it can be read."""
+    try:
+        return f"; {given['path']} has the columns {', '.join(map(repr, column_names(given['path'])))}"
+    except (KeyError, OSError, ValueError):  # a file that is missing or damaged is a finding of its own
+        return ""
 
 
 def _family_findings(

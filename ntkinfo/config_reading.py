@@ -128,7 +128,7 @@ def load_config(
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         line, message = syntax_error(error, text)
-        raise ConfigError([Problem(_file_line(path, line), message)]) from None
+        raise ConfigError([Problem(_file_line(path, line), message + _no_toml(path))]) from None
     places = _Places(path, key_lines(text))
     _anchor(raw, model, Path(path).parent if path is not None else Path())
     _override(raw, given or {}, flags(model), places)
@@ -173,6 +173,13 @@ class _Places:
         return [problem for _, _, problem in sorted(placed, key=lambda item: item[:2])]
 
 
+def _no_toml(path: str | os.PathLike[str] | None) -> str:
+    """What to do with a file that is no configuration by its name either."""
+    if path is None or Path(path).suffix == ".toml":
+        return ""
+    return f"; a file of data is given with its format: --data csv --path {path} (`ntkinfo data` lists the formats)"
+
+
 def _file_line(path: str | os.PathLike[str] | None, line: int) -> str:
     return f"{path}:{line}"
 
@@ -186,7 +193,7 @@ def _read(path: str | os.PathLike[str] | None) -> str:
     except FileNotFoundError:
         raise ConfigError([Problem(str(path), "there is no such configuration file")]) from None
     except UnicodeDecodeError as error:
-        raise ConfigError([Problem(str(path), f"is not UTF-8 text ({error})")]) from None
+        raise ConfigError([Problem(str(path), f"is not UTF-8 text ({error}){_no_toml(path)}")]) from None
     except OSError as error:
         raise ConfigError([Problem(str(path), f"cannot be read ({error.strerror})")]) from None
     if len(text) > _MOST_TEXT:

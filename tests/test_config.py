@@ -290,3 +290,24 @@ def test_a_file_read_in_its_own_folder_keeps_its_paths_and_no_default_moves(tmp_
     assert load_config(model, "run.toml").output.folder == "here"
     (tmp_path / "run.toml").write_text("")
     assert load_config(model, tmp_path / "run.toml").output.folder == model().output.folder
+
+
+def test_a_file_of_data_in_another_place_is_told_how_to_be_given(tmp_path):
+    rows = "a,b,kind\n1,2,u\n3,4,v\n"
+    (tmp_path / "my.csv").write_text(rows)
+    my = tmp_path / "my.csv"
+    (by_name,) = problems(tmp_path, "", {"--data": str(my)})
+    assert f"; for the file give --data csv --path {my}" in by_name[1]
+    (by_path,) = problems(tmp_path, "", {"--path": str(my)})
+    assert by_path[1].endswith(f"; for the file give --data csv --path {my}")
+    (target,) = problems(tmp_path, "", {"--data": "csv", "--path": str(my)})
+    assert target[1].endswith(f"give --target, or target under [data]; {my} has the columns 'a', 'b', 'kind'")
+    (tmp_path / "my.csv").write_text(rows.split("\n", 1)[1])
+    (target,) = problems(tmp_path, "", {"--data": "csv", "--path": str(my)})
+    assert target[1].endswith("has the columns '1', '2', '3'")
+    found = problems(tmp_path, "", {"--data": "csv", "--path": "absent.csv"})
+    assert [text.split(";")[0] for _, text in found][-1].endswith("absent.csv does not exist")
+    for content in (b"a,b,kind\n", bytes(range(128, 256))):
+        my.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"my\.csv.*; a file of data is given with its format: --data csv --path"):
+            load_config(Config, my)

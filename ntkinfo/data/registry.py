@@ -93,7 +93,6 @@ ENTRIES: Mapping[str, Entry] = {
     "gaussian": Entry(synthetic.gaussian_pair, None),
     "twelve_bit": Entry(icosahedral_rule.twelve_bit, icosahedral_rule.TWELVE_BIT_DEFAULTS),
     "idx": Entry(image_files.idx, image_files.IDX_DEFAULTS),
-    "cifar": Entry(image_files.cifar, image_files.IDX_DEFAULTS, image_files.CifarReading(), folders=True),
     "npz": Entry(array_files.npz, FILE_DEFAULTS, array_files.NpzReading(), folders=True),
     "npy": Entry(array_files.npy, FILE_DEFAULTS),
     "csv": Entry(text_files.csv, FILE_DEFAULTS, CsvReading()),
@@ -101,6 +100,7 @@ ENTRIES: Mapping[str, Entry] = {
     "mat": Entry(array_files.mat, FILE_DEFAULTS, array_files.MatReading()),
     "arff": Entry(text_files.arff, FILE_DEFAULTS, TableReading()),
     "libsvm": Entry(text_files.libsvm, FILE_DEFAULTS),
+    "cifar": Entry(image_files.cifar, image_files.IDX_DEFAULTS, image_files.CifarReading(), folders=True),
 }
 
 MEANINGS: Mapping[str, str] = {

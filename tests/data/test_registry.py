@@ -10,7 +10,7 @@ from ntkinfo import data
 from ntkinfo.data.registry import ENTRIES, MEANINGS, describe, load
 
 BUNDLED = ["digits", "breast_cancer", "diabetes", "wine", "gaussian", "twelve_bit"]
-NAMES = [*BUNDLED, "idx", "cifar", "npz", "npy", "csv", "parquet", "mat", "arff", "libsvm"]
+NAMES = [*BUNDLED, "idx", "npz", "npy", "csv", "parquet", "mat", "arff", "libsvm", "cifar"]
 
 
 def test_names_and_options():
