@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import psutil
+from ntkinfo.core.memory import GIB, available_memory
 
 FilePath = str | PathLike[str]
 
@@ -43,10 +43,10 @@ def existing_file(path: FilePath, folders: bool = False) -> Path:
 
 def fits_in_memory(place: Path, size: int) -> None:
     """Raise ValueError where the file declares more data than there is free memory for."""
-    free = psutil.virtual_memory().available
+    free = available_memory() * GIB
     if size > free:
         raise ValueError(
-            f"{place} declares {size / 2**30:.2f} GiB of data and {free / 2**30:.2f} GiB of memory are free; "
+            f"{place} declares {size / GIB:.2f} GiB of data and {free / GIB:.2f} GiB of memory are free; "
             "the file is damaged, or must be cut into smaller ones"
         )
 
@@ -98,7 +98,7 @@ class _Bounded(RawIOBase):
 
     def __init__(self, raw: BufferedReader, unpack: Any, place: Path):
         self._raw, self._stream, self._place = raw, unpack(raw), place
-        self._left = psutil.virtual_memory().available // 2
+        self._left = int(available_memory() * GIB) // 2
 
     def readable(self) -> bool:
         return True

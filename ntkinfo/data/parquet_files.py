@@ -68,13 +68,14 @@ def parquet(
     if reading.test_path is not None:
         shards = _with_test(shards, reading.test_path)
     real = settings.targets == "regression"
-    table, targets = read_parquet(shards.train, columns_of(target), features, real)
+    table, targets, decoded = read_parquet(shards.train, columns_of(target), features, real)
     said = "; ".join([*shards.said, *([table.reading] if table.reading else [])])
     test = None
     if shards.test:
-        test, _ = read_parquet(shards.test, targets, features, real)
+        test, _, _ = read_parquet(shards.test, targets, features, real)
         checked_alike(table, test, Path(path))
     sizes = (n_train, n_test)
+    settings = replace(settings, channels="last") if decoded else settings
     return from_table(replace(table, reading=said), path, targets, sizes, seed, settings, test)
 
 

@@ -44,7 +44,7 @@ class Declared:
 
 def read_parquet(
     places: Sequence[Path], targets: Sequence[str], features: Sequence[str], real_answers: bool
-) -> tuple[Table, list[str]]:
+) -> tuple[Table, list[str], bool]:
     """Read columns of the files of one part.
 
     Args:
@@ -56,7 +56,8 @@ def read_parquet(
         real_answers: the answers are real numbers; otherwise classes, of one column.
 
     Returns:
-        The table, its inputs (n, d), or images (n, height, width, channels); and the target columns.
+        The table, its inputs (n, d), or images (n, height, width, channels); the target columns; and whether the inputs
+        were decoded from files of images, which have their channels last whatever the caller says.
 
     Raises:
         ValueError: not a Parquet file, missing columns, columns that are neither numbers, vectors nor images, missing
@@ -74,11 +75,13 @@ def read_parquet(
     chosen = choose_columns(places[0], first.names, targets, chosen, real_answers, left_out, one_hot=True)
     columns = [*chosen, *targets]
     table = _read(places, columns)
-    arrays, said = {}, []
+    arrays, said, decoded = {}, [], []
     for name in columns:
         one = parquet_columns.values(table.column(name), places[0], name, name in targets and not real_answers)
         arrays[name] = one.values
-        said += [one.said] if one.said else []
+        if one.said:
+            said.append(one.said)
+            decoded.append(name)
     for name in columns if real_answers else chosen:
         parquet_columns.check(arrays[name], places[0], name)
     if images and not features:
@@ -87,7 +90,7 @@ def read_parquet(
     answers, class_names = _answers(arrays, targets, real_answers, first, table, places[0])
     inputs, names = _inputs(arrays, chosen)
     gone = tuple(name for name in left_out if name not in targets)
-    return Table(inputs, names, answers, gone, class_names, "; ".join(said)), targets
+    return Table(inputs, names, answers, gone, class_names, "; ".join(said)), targets, decoded == chosen
 
 
 def _declared(place: Path) -> Declared:

@@ -8,7 +8,8 @@ import pytest
 from scipy.io import loadmat, savemat
 from scipy.sparse import eye_array
 
-from ntkinfo.data import input_files, mat, npz
+from ntkinfo.core import memory
+from ntkinfo.data import mat, npz
 from ntkinfo.data.mat_format import read_mat
 
 
@@ -183,7 +184,7 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
 
     path = save(tmp_path / "toy.npz", compressed=True, x=np.zeros((2**18, 1)), y=np.arange(2**18) % 2)
     assert path.stat().st_size < 2**19
-    monkeypatch.setattr(input_files.psutil, "virtual_memory", Memory)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", Memory)
     with pytest.raises(ValueError, match="GiB of memory are free"):
         npz(path)
 

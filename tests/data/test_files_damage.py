@@ -1,10 +1,12 @@
 """Random damage to files of every format ends in a Dataset or in a ValueError that names the file, never otherwise."""
 
 import gzip
+import io
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from PIL import Image
 from pyarrow import parquet as pq
 from scipy.io import savemat
 from sklearn.datasets import dump_svmlight_file
@@ -20,6 +22,16 @@ def write_idx(path):
         stream.write(bytes([0, 0, 8, 1, 0, 0, 0, 30]) + Y.astype(np.uint8).tobytes())
 
 
+def write_images(path):
+    pictures = np.random.default_rng(0).integers(0, 256, (30, 3, 3), dtype=np.uint8)
+    files = [io.BytesIO() for _ in pictures]
+    for picture, file in zip(pictures, files, strict=True):
+        Image.fromarray(picture).save(file, "PNG")
+    images = [{"bytes": file.getvalue(), "path": None} for file in files]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pq.write_table(pa.table({"image": pa.array(images, kind), "label": Y}), path)
+
+
 FORMATS = {
     "toy.npz": (lambda path: np.savez(path, x=X, y=Y), npz),
     "packed.npz": (lambda path: np.savez_compressed(path, x=X, y=Y), npz),
@@ -29,6 +41,8 @@ FORMATS = {
         lambda path: pq.write_table(pa.table({"a": X[:, 0], "y": Y}), path),
         lambda path, **options: parquet(path, "y", **options),
     ),
+    "text.mat": (lambda path: savemat(path, {"X": X, "y": np.array([["no"], ["yes"]], dtype=object)[Y]}), mat),
+    "images.parquet": (write_images, parquet),
     "toy.csv": (
         lambda path: path.write_text("a,b,y\n" + "".join(f"{a},{b},{y}\n" for (a, b), y in zip(X, Y, strict=True))),
         lambda path, **options: csv(path, "y", **options),

@@ -4,7 +4,8 @@ import struct
 import numpy as np
 import pytest
 
-from ntkinfo.data import idx, idx_format, input_files
+from ntkinfo.core import memory
+from ntkinfo.data import idx, idx_format
 
 
 def pack(values, magic=None):
@@ -172,7 +173,7 @@ def test_more_data_than_free_memory_is_refused(tmp_path, monkeypatch):
     class Memory:
         available = 100
 
-    monkeypatch.setattr(input_files.psutil, "virtual_memory", Memory)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", Memory)
     with pytest.raises(ValueError, match="GiB of memory are free"):
         idx(*pair(tmp_path)[:2])
 

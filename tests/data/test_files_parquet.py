@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from pyarrow import parquet as pq
 
-from ntkinfo.data import input_files, parquet
+from ntkinfo.core import memory
+from ntkinfo.data import parquet
 
 N, M = 24, 12
 GENERATOR = np.random.default_rng(0)
@@ -64,6 +65,7 @@ def test_images_as_bytes_with_classes_in_the_schema(tmp_path, images, kind):
     assert read_right(data, images)
     assert data.class_names == tuple(NAMES)
     assert data.x_train.shape[1:] == (5, 6, 1 if images.ndim == 3 else 3)
+    assert parquet(path, images=True, channels="first", **PLAIN).x_train.shape == data.x_train.shape
     assert data.provenance["reading"] == f"image decoded from {kind}"
     assert parquet(path, "label", n_train=12, n_test=6, classes=("ant", "zebra"), targets="pair").y_train.shape == (
         12,
@@ -237,7 +239,7 @@ def test_a_small_file_that_unpacks_to_much_is_refused(tmp_path, monkeypatch):
     class Memory:
         available = 2**21
 
-    monkeypatch.setattr(input_files.psutil, "virtual_memory", Memory)
+    monkeypatch.setattr(memory.psutil, "virtual_memory", Memory)
     with pytest.raises(ValueError, match=r"a\.parquet .*GiB of memory"):
         parquet(path)
     with pytest.raises(ValueError, match=r"b\.parquet .*GiB of memory"):
