@@ -210,6 +210,8 @@ def _edges(mean: np.ndarray, std: np.ndarray, tolerance: float) -> np.ndarray:
         total = losses.sum(axis=1)
         if total.max() <= tolerance:
             return edges
+        if not np.all(np.isfinite(total)):
+            raise ValueError("variance is so small or large against the means that bins between them have no width")
         worst = losses[total > tolerance].max(axis=0)
         split = worst > 0.5 * tolerance / len(worst)
         edges = np.sort(np.concatenate([edges, (edges[:-1] + edges[1:])[split] / 2]))

@@ -19,6 +19,9 @@ SAME_ROW = 1e-13
 _SUMS_TO_ONE = 1e-9
 
 
+_MOST_CLASSES = 10_000
+
+
 @checked
 @dataclass(frozen=True)
 class DiscreteProblem:
@@ -220,7 +223,13 @@ def deterministic_labels(labels: Int[Array, " x"], flip: float = 0.0) -> Discret
     count = int(given.max()) + 1 if given.size else 0
     if count < 2 or given.min() < 0:
         raise ValueError("labels must be whole numbers from 0 with at least two classes")
-    rows = (1 - flip) * np.eye(count)[given] + flip / (count - 1) * (1 - np.eye(count)[given])
+    if count > _MOST_CLASSES:
+        raise ValueError(
+            f"labels run to {count - 1}: a law of more than {_MOST_CLASSES} classes is no table that fits; number the "
+            "classes from 0, for instance by numpy.unique(labels, return_inverse=True)"
+        )
+    rows = np.full((len(given), count), flip / (count - 1))
+    rows[np.arange(len(given)), given] = 1 - flip
     return DiscreteProblem(np.full(len(given), 1 / len(given)), rows, "labels")
 
 

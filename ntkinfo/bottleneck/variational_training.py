@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,12 +25,15 @@ import optax
 from ntkinfo.bottleneck.variational_modules import VariationalModel, cast
 from ntkinfo.bottleneck.variational_objectives import Objective, example_loss
 from ntkinfo.bottleneck.variational_targets import Targets
+from ntkinfo.core.damage import UNREADABLE, content_digest
 from ntkinfo.core.progress import Track
 from ntkinfo.core.randomness import random_key
 from ntkinfo.core.records import fingerprint
 
 _BATCHES, _NOISE = 0, 1  # streams of random numbers below the seed's key
 _STRIDE = 100  # steps at most between two items of progress
+_CONTENT = "content"  # digest of everything else in a checkpoint; those of earlier versions have none
+_NAME = re.compile(r"mark|state_[0-9]+|record_.+", re.DOTALL)
 Records = dict[str, np.ndarray]
 
 
@@ -191,7 +194,7 @@ class Course:
         handle, temporary = tempfile.mkstemp(prefix=f".{self.checkpoint.name}-", dir=self.checkpoint.parent)
         try:
             with os.fdopen(handle, "wb") as stream:
-                np.savez(stream, **arrays)
+                np.savez(stream, **arrays, **{_CONTENT: np.array(content_digest(arrays))})
             Path(temporary).replace(self.checkpoint)
         finally:
             Path(temporary).unlink(missing_ok=True)
@@ -202,18 +205,23 @@ class Course:
         if self.checkpoint is None or not self.checkpoint.exists():
             return initial
         try:
-            opened = np.load(self.checkpoint, allow_pickle=False)
-        except (ValueError, EOFError, zipfile.BadZipFile) as error:
+            with self.checkpoint.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                stored = {name: file[name] for name in file.files}
+            stated = stored.pop(_CONTENT, None)
+            if stated is not None and str(stated) != content_digest(stored):
+                raise ValueError("its digest does not match its content")
+        except UNREADABLE as error:
             raise ValueError(f"{self.checkpoint} is no checkpoint, or is damaged ({error}); remove it") from error
-        with opened as stored:
-            if "mark" not in stored or str(stored["mark"]) != self.mark:
-                raise ValueError(
-                    f"{self.checkpoint} holds a run of another configuration; name another file, or remove it"
-                )
-            leaves, tree = jax.tree.flatten(initial)
-            kept = [jnp.asarray(stored[f"state_{index}"], dtype=leaf.dtype) for index, leaf in enumerate(leaves)]
-            names = [name.removeprefix("record_") for name in stored.files if name.startswith("record_")]
-            rows = {name: stored[f"record_{name}"] for name in names}
+        leaves, tree = jax.tree.flatten(initial)
+        unknown = [name for name in stored if not _NAME.fullmatch(name)]
+        if "mark" not in stored or unknown or any(f"state_{index}" not in stored for index in range(len(leaves))):
+            missing = f"unknown entry {unknown[0]!r}" if unknown else "an entry is missing"
+            raise ValueError(f"{self.checkpoint} is no checkpoint, or is damaged ({missing}); remove it")
+        if str(stored["mark"]) != self.mark:
+            raise ValueError(f"{self.checkpoint} holds a run of another configuration; name another file, or remove it")
+        kept = [jnp.asarray(stored[f"state_{index}"], dtype=leaf.dtype) for index, leaf in enumerate(leaves)]
+        names = [name.removeprefix("record_") for name in stored if name.startswith("record_")]
+        rows = {name: stored[f"record_{name}"] for name in names}
         finished.extend({name: rows[name][index] for name in names} for index in range(len(rows[names[0]])))
         return jax.tree.unflatten(tree, kept)
 

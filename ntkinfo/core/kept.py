@@ -13,7 +13,6 @@ import os
 import tempfile
 import time
 import warnings
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -23,11 +22,10 @@ import jax
 import numpy as np
 
 from ntkinfo.core.arrays import float64
+from ntkinfo.core.damage import UNREADABLE
 
 DESCRIPTION = "configuration.json"
 INTERVAL = 2.0  # seconds of finished work that a kill may cost
-# What reading a cut or foreign file raises inside numpy.load, and what a foreign tree raises here.
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile, AttributeError)
 Piece = TypeVar("Piece")
 
 
@@ -125,7 +123,7 @@ class KeptPieces:
             try:
                 with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                     known |= unpacked({name: file[name] for name in file.files}, self._types)
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 warnings.warn(
                     f"{path} is damaged ({error}); what it held is computed again", RuntimeWarning, stacklevel=3
                 )

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from ntkinfo.core.damage import UNREADABLE, content_digest
 from ntkinfo.core.kept import claim, replacing
 
-# What reading a cut or foreign file raises inside numpy.load.
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
+_CONTENT = "content"  # digest of everything else in a file; those of earlier versions have none
+_NAME = re.compile(r"digest|records|value_[0-9]+|state_[0-9]+")
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,10 @@ class Checkpoints:
             return None
         try:
             with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-                digest, records = str(file["digest"]), int(file["records"])
-                values, state = (_numbered(file, name) for name in ("value", "state"))
-        except _UNREADABLE as error:
+                arrays = _sound({name: file[name] for name in file.files})
+                digest, records = str(arrays["digest"]), int(arrays["records"])
+                values, state = (_numbered(arrays, name) for name in ("value", "state"))
+        except UNREADABLE as error:
             raise ValueError(
                 f"checkpoint file {path} is damaged ({error}); delete it, and its members are trained again"
             ) from error
@@ -97,9 +99,18 @@ class Checkpoints:
         arrays |= {f"value_{k}": array for k, array in enumerate(progress.values)}
         arrays |= {f"state_{k}": array for k, array in enumerate(progress.state)}
         with replacing(self.path(lane)) as file:
-            np.savez(file, **arrays)
+            np.savez(file, **arrays, **{_CONTENT: np.array(content_digest(arrays))})
 
 
-def _numbered(file: Any, name: str) -> list[np.ndarray]:
-    count = sum(key.startswith(f"{name}_") for key in file.files)
-    return [file[f"{name}_{k}"] for k in range(count)]
+def _sound(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a file without their digest; ValueError where that or a name says that they are others."""
+    stated = arrays.pop(_CONTENT, None)
+    unknown = [name for name in arrays if not _NAME.fullmatch(name)]
+    if unknown or (stated is not None and str(stated) != content_digest(arrays)):
+        raise ValueError(f"unknown entry {unknown[0]!r}" if unknown else "its digest does not match its content")
+    return arrays
+
+
+def _numbered(arrays: Mapping[str, np.ndarray], name: str) -> list[np.ndarray]:
+    count = sum(key.startswith(f"{name}_") for key in arrays)
+    return [arrays[f"{name}_{k}"] for k in range(count)]

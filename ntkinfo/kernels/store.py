@@ -12,15 +12,12 @@ import os
 import tempfile
 import time
 import warnings
-import zipfile
 from pathlib import Path
 
 import numpy as np
 
+from ntkinfo.core.damage import UNREADABLE
 from ntkinfo.core.kept import INTERVAL
-
-# What reading a cut, overwritten or foreign file raises inside numpy.load.
-_UNREADABLE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 class KernelStore:
@@ -62,7 +59,7 @@ class KernelStore:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as entry:
                 kernels = [entry["nngp"], entry["ntk"]]
                 digest, error = str(entry["digest"]), float(entry["error"])
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             return _damaged(path, str(error) or type(error).__name__)
         if digest != _digest(key, kernels, error):
             return _damaged(path, "its digest does not match its content")
