@@ -29,16 +29,18 @@ class ProblemSection(Section):
     path: str | None = setting(
         None, "joint: table or samples; samples: NPZ `x`, `y`, CSV, …; covariance: NPZ", path=True
     )
-    flip: float | None = setting(None, "bsc: probability that Y differs from X (0.1)", gt=0, lt=1)
-    loss: float | None = setting(None, "erasure: probability of an erasure (0.3)", gt=0, lt=1)
-    sharpness: float | None = setting(None, "twelve_bit: of the soft labels (0.1)", gt=0)
-    inputs: int | None = setting(None, "erasure, random: values of X (2; 16)", ge=2, le=_MOST_VALUES)
-    targets: int | None = setting(None, "random: values of Y (4)", ge=2, le=_MOST_VALUES)
-    concentration: float | None = setting(None, "random: of the Dirichlet law of p(y|x) (1)", gt=0)
-    seed: int | None = setting(None, "random: fixes the draw (0)", ge=0)
-    correlations: Numbers | None = setting(None, "gaussian: canonical correlations (0.9, 0.6, 0.3)", min_length=1)
-    shrinkage: bool | None = setting(None, "samples: shrink the covariances (below ten samples a column)")
-    confidence: float | None = setting(None, "samples: of the intervals (0.95)", gt=0, lt=1)
+    flip: float | None = setting(None, "bsc: probability that Y differs from X (default: 0.1)", gt=0, lt=1)
+    loss: float | None = setting(None, "erasure: probability of an erasure (default: 0.3)", gt=0, lt=1)
+    sharpness: float | None = setting(None, "twelve_bit: of the soft labels (default: 0.1)", gt=0)
+    inputs: int | None = setting(None, "erasure, random: values of X (default: 2; 16)", ge=2, le=_MOST_VALUES)
+    targets: int | None = setting(None, "random: values of Y (default: 4)", ge=2, le=_MOST_VALUES)
+    concentration: float | None = setting(None, "random: of the Dirichlet law of p(y|x) (default: 1)", gt=0)
+    seed: int | None = setting(None, "random: fixes the draw (default: 0)", ge=0)
+    correlations: Numbers | None = setting(
+        None, "gaussian: canonical correlations (default: 0.9, 0.6, 0.3)", min_length=1
+    )
+    shrinkage: bool | None = setting(None, "samples: shrink the covariances (default: below ten samples a column)")
+    confidence: float | None = setting(None, "samples: of the intervals (default: 0.95)", gt=0, lt=1)
 
 
 class PairsSection(Section):

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ntkinfo.bottleneck_config import BottleneckConfig
-from ntkinfo.cli_flags import as_problem, flag_class, given_flags, without_unknown_flags
+from ntkinfo.cli_flags import as_problem, flag_class, given_flags, shown_type, without_unknown_flags
 from ntkinfo.compare_config import CompareConfig
 from ntkinfo.config import Config
 from ntkinfo.config_reading import Problem, Section, flags
@@ -32,13 +32,13 @@ _SWITCHES = """
 Parameters
 ----------
 overwrite
-    Replace results that are already in the folder.
+    Replace results that are already in the folder [default: no].
 quiet
-    Show neither progress nor summary.
+    Show neither progress nor summary [default: no].
 traceback
-    Show where in the program an error arose.
+    Show where in the program an error arose [default: no].
 report
-    Write report.html beside the results: all of them on one page, for a browser.
+    Write report.html beside the results: all of them on one page, for a browser [default: no].
 """
 
 
@@ -207,19 +207,21 @@ def _configured(command: ConfiguredCommand, problems: Sequence[Problem]) -> Call
     return call
 
 
-Several = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="")]
+Text = Annotated[str | None, Parameter(**shown_type("TEXT"))]
+Whole = Annotated[str | None, Parameter(**shown_type("INT"))]
+Several = Annotated[list[str] | None, Parameter(consume_multiple=True, negative="", **shown_type("TEXT..."))]
 Switch = Annotated[bool, Parameter(negative="", show_default=False)]
 
 
 def rank(
     *places: str,
-    gap: str | None = None,
+    gap: Text = None,
     held_out: Several = None,
     given: Several = None,
-    resamples: str | None = None,
-    permutations: str | None = None,
-    seed: Annotated[str | None, Parameter(name=("--seed", "--ranking-seed"))] = None,
-    out: str | None = None,
+    resamples: Whole = None,
+    permutations: Whole = None,
+    seed: Annotated[str | None, Parameter(name=("--seed", "--ranking-seed"), **shown_type("INT"))] = None,
+    out: Text = None,
     format: Several = None,  # noqa: A002 - the name of the flag
     overwrite: Switch = False,
     quiet: Switch = False,
@@ -236,29 +238,29 @@ def rank(
     places
         Folder of a search, also one that is running or was stopped, or Parquet parts of records.
     gap
-        What is to be predicted: error_gap_mean, loss_gap_member, test_error_mean, ….
+        What is to be predicted: error_gap_mean, loss_gap_member, test_error_mean, … [default: as the search].
     held_out
-        Data sets that only confirm what others chose.
+        Data sets that only confirm what others chose [default: as the search, or none].
     given
-        Settings held fixed in the partial correlation.
+        Settings held fixed in the partial correlation [default: as the search, or n and noise].
     resamples
-        Draws of the bootstrap behind each interval.
+        Draws of the bootstrap behind each interval [default: as the search, or 200].
     permutations
-        Draws behind each null law.
+        Draws behind each null law [default: as the search, or 199].
     seed
-        Fixes both.
+        Fixes both [default: as the search, or 0].
     out
         Folder of the ranking [default: beside the records].
     format
-        Of the figure: png, pdf, svg.
+        Of the figure: png, pdf, svg [default: as the search, or png].
     overwrite
-        Replace a ranking that is already there.
+        Replace a ranking that is already there [default: no].
     quiet
-        Show neither progress nor summary.
+        Show neither progress nor summary [default: no].
     traceback
-        Show where in the program an error arose.
+        Show where in the program an error arose [default: no].
     report
-        Write report.html beside the ranking.
+        Write report.html beside the ranking [default: no].
     """
     from ntkinfo.rank_run import run_rank
     from ntkinfo.running import Switches
@@ -269,7 +271,7 @@ def rank(
     return run_rank(places, chosen, Switches(overwrite, quiet, traceback, report))
 
 
-def report_page(folder: str, /, *, page: str | None = None, bits: bool | None = None) -> int:
+def report_page(folder: str, /, *, page: Text = None, bits: bool | None = None) -> int:
     """Write one HTML page of all results in a folder.
 
     It opens from disk and needs no network.
@@ -281,7 +283,7 @@ def report_page(folder: str, /, *, page: str | None = None, bits: bool | None = 
     page
         File of the page [default: report.html in the folder].
     bits
-        Show bits or nats, whatever the run showed.
+        Show bits or nats [default: what the run showed].
     """
     from ntkinfo.report.page import write_page
 
@@ -333,7 +335,7 @@ def measures(*, json: Switch = False) -> int:
     Parameters
     ----------
     json
-        Print them as JSON, with formulas, sources and units.
+        Print them as JSON, with formulas, sources and units [default: no].
     """
     from ntkinfo.measure_list import measures_json, print_measures
 

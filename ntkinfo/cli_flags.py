@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, make_dataclass
 from typing import Annotated, Any, get_args
@@ -58,12 +59,44 @@ def _kind(flag: Flag) -> type:
     return list if any(getattr(a, "__origin__", None) is list for a in inner) else str
 
 
+# What is used where a flag has no default of its own, by section.
+_WITHOUT = {
+    "data": "as ntkinfo data NAME says",
+    "network": "the network's own",
+    "training": "the procedure's own",
+}
+
+
 def _parameter(flag: Flag, group: Group) -> Parameter:
-    default = "" if flag.default is None else f" [default: {_shown(flag.default)}]"
-    options: dict[str, Any] = {} if _kind(flag) is bool else {"negative": ""}
+    options: dict[str, Any] = {} if _kind(flag) is bool else {"negative": "", **shown_type(_metavar(flag))}
     if _kind(flag) is list:
         options["consume_multiple"] = True
-    return Parameter(name=flag.name, help=flag.meaning + default, group=group, show_default=False, **options)
+    return Parameter(name=flag.name, help=flag.meaning + _default(flag), group=group, show_default=False, **options)
+
+
+def shown_type(name: str) -> dict[str, Any]:
+    """What makes the help show a flag's value under this name; nothing for a cyclopts that has a name of its own."""
+    return {"metavar": name} if "metavar" in inspect.signature(Parameter).parameters else {}
+
+
+def _default(flag: Flag) -> str:
+    """What is used where the flag is not given, behind its meaning; nothing where the meaning says it."""
+    if flag.default is not None:
+        return f" [default: {_shown(flag.default)}]"
+    if "(default: " in flag.meaning:
+        return ""
+    return f" [default: {_WITHOUT.get(flag.section, 'none')}]"
+
+
+def _metavar(flag: Flag) -> str:
+    """The type of a flag's value as the help shows it: INT, FLOAT or TEXT, with dots where there may be several."""
+    waiting, found = [flag.annotation], set()
+    while waiting:
+        annotation = waiting.pop()
+        found.add(annotation)
+        waiting += get_args(annotation)[:1] if hasattr(annotation, "__metadata__") else get_args(annotation)
+    name = "INT" if int in found else "FLOAT" if float in found else "TEXT"
+    return f"{name}..." if _kind(flag) is list else name
 
 
 def _shown(default: Any) -> str:

@@ -130,12 +130,14 @@ class CurvesSection(Section):
     samples: int | None = setting(
         None, "Monte Carlo samples an input, even (default: about 5120 in all)", ge=4, le=MOST_DRAWS
     )
-    tolerance: float | None = setting(None, "absolute error of quadrature, in nats", gt=0)
+    tolerance: float | None = setting(None, "absolute error of quadrature, in nats (default: 1e-9)", gt=0)
     extra_inputs: int | None = setting(
-        None, "test inputs that join the training inputs in function space", ge=0, le=MOST_INPUTS
+        None, "test inputs that join the training inputs in function space (default: 0)", ge=0, le=MOST_INPUTS
     )
     label_noise_variance: float = setting(0.0, "label model: noise on targets from the prior", ge=0)
-    interpolation_tolerance: float | None = setting(None, "joint quantities: error allowed between nodes in time", gt=0)
+    interpolation_tolerance: float | None = setting(
+        None, "joint quantities: error allowed between nodes in time (default: 1e-6)", gt=0
+    )
     seed: int = setting(0, "fixes the Monte Carlo samples", "--sampling-seed", ge=0)
     store: str | None = setting(None, "folder that keeps kernels for the next run", path=True)
     certify: bool = setting(False, "compute a tenth of the values again by a second route and compare")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 
 import pytest
 
 from ntkinfo.cli import COMMANDS, run
+from ntkinfo.cli_flags import shown_type
+from ntkinfo.config_reading import flags
 
 NAMES = ("bottleneck", "compare", "completion", "curves", "data", "doctor", "measures", "rank", "report", "search")
 
@@ -65,3 +68,27 @@ def test_mistakes_in_words_are_answered_in_one_line(words, said, capsys):
     err = capsys.readouterr().err
     assert err.startswith(said)
     assert err.count("\n") == 1
+
+
+COMMANDS_WITH_FLAGS = [command.name for command in COMMANDS] + ["rank", "report", "measures"]
+
+
+@pytest.mark.parametrize("command", COMMANDS_WITH_FLAGS)
+def test_every_flag_says_its_type_and_default(command, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    assert run([command, "--help"]) == 0
+    rows = [line.strip("│ ") for line in capsys.readouterr().out.splitlines() if line.startswith("│ --")]
+    assert rows
+    for row in rows:
+        assert "default:" in row, row
+        # A switch has no value; a flag's type stands behind its name, and is not simply text where it is a number.
+        name = row.split()[0]
+        words = row.split("  ")[0].split()
+        kinds = [flag for flag in flags(_model(command)).values() if flag.name == name] if _model(command) else []
+        if shown_type("INT") and kinds and "bool" not in str(kinds[0].annotation):
+            expected = next((k for k in ("int", "float") if re.search(rf"\b{k}\b", str(kinds[0].annotation))), "text")
+            assert words[1].rstrip(".") == expected.upper(), row
+
+
+def _model(command):
+    return next((one.model for one in COMMANDS if one.name == command), None)

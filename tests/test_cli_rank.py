@@ -155,3 +155,13 @@ def test_lines_of_progress_say_rate_and_time_left():
     assert line("trials", 41, 100, 13.0, 10.0) == "trials: 41/100 (41 %), 13 s, 4/s, 15 s left"
     assert line("trials", 11, 10_000, 13.0, 10.0).endswith("1/s, 2.8 h left")
     assert line("trials", 11, None, 13.0, 10.0) == "trials: 11, 13 s, 1/s"
+
+
+def test_a_folder_of_curves_is_named_and_what_to_do_instead(ranked, tmp_path):
+    (tmp_path / "curves").mkdir()
+    (tmp_path / "curves" / "curves.nc").write_bytes(b"")
+    code, _, err = ranked("curves")
+    assert code == 2
+    assert "holds results of `ntkinfo curves`" in err
+    assert "`ntkinfo report curves`" in err
+    assert "run `ntkinfo search` first" in err

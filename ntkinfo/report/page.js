@@ -124,8 +124,13 @@
     });
   }
 
-  // On paper nothing can be opened.
-  addEventListener("beforeprint", () => { for (const part of all(document, "details")) part.open = true; });
+  // On paper nothing can be opened, and a heading repeats on every page only where it holds no button.
+  const buttons = all(document, "th > button").map((button) => [button.parentElement, button]);
+  addEventListener("beforeprint", () => {
+    for (const part of all(document, "details")) part.open = true;
+    for (const [head, button] of buttons) head.replaceChildren(button.textContent);
+  });
+  addEventListener("afterprint", () => { for (const [head, button] of buttons) head.replaceChildren(button); });
 
   document.documentElement.classList.add("scripted");
   all(document, ".steered").forEach(steered);

@@ -250,8 +250,22 @@ def read_records(place: str | os.PathLike[str] | Sequence[str | os.PathLike[str]
     found, notes = _snapshot(folder)
     if not found and (notes or not _begun(folder)):  # a sweep that has only begun has none yet
         why = f" ({'; '.join(notes)})" if notes else ""
-        raise ValueError(f"{str(folder)!r} holds no records of trials{why}; run `ntkinfo search` first")
+        other = _other_results(Path(place))
+        raise ValueError(f"{str(folder)!r} holds no records of trials{why}{other}; run `ntkinfo search` first")
     return Recorded(once(_joined(found)), len(found), notes)
+
+
+def _other_results(folder: Path) -> str:
+    """What a folder without records is, where another command wrote into it."""
+    kinds = {"curves.nc": "curves", "compare.nc": "compare", "bottleneck.nc": "bottleneck"}
+    found = [command for name, command in kinds.items() if (folder / name).exists()]
+    if not found:
+        return ""
+    what = " and ".join(f"`ntkinfo {command}`" for command in found)
+    return (
+        f": it holds results of {what}, one network or law, and a ranking compares many networks; "
+        f"`ntkinfo report {folder}` shows them on a page"
+    )
 
 
 def _begun(folder: Path) -> bool:
