@@ -315,7 +315,8 @@ def _check_varies(name: str, covariance: np.ndarray, root: np.ndarray, cross: np
         return
     left = cross - covariance @ (root @ (root.T @ cross))
     size = np.sqrt(np.diagonal(covariance))[:, None] * np.sqrt(np.diagonal(others))[None, :]
-    if np.any(np.abs(left) > 1e-6 * np.max(size)):
+    # In units of each pair of columns; a column that is constant has no unit of its own.
+    if np.any(np.abs(left) > np.where(size > 0, 1e-6 * size, 1e-14 * np.max(size))):
         raise ValueError(
             f"cross_covariance relates directions in which {name} does not vary to the other side: the three matrices "
             "are not those of one law"

@@ -14,6 +14,7 @@ from ntkinfo.core import checks
 from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, to_numpy
 
+_CANCELLED = 1e-12  # of a variance, in units of the mean square from which it is formed
 _PLENTY, _ENOUGH = 10, 4  # samples a column: above which nothing is shrunk, and below which intervals cover too little
 
 
@@ -76,8 +77,8 @@ class SampledBottleneck:
 
     @property
     def correlations(self) -> Interval:
-        """Canonical correlations, largest first."""
-        return self.interval(lambda law: law.correlations)
+        """Canonical correlations, largest first; as many as all samples show without shrinkage."""
+        return self.interval(self._correlations)
 
     @property
     def critical_betas(self) -> Interval:
@@ -85,7 +86,7 @@ class SampledBottleneck:
 
         Infinite where the estimate or the end of the interval of rho² is 0 or below.
         """
-        squares = self.interval(lambda law: law.correlations**2)
+        squares = self.interval(lambda law: self._correlations(law) ** 2)
         ends = (squares.value, squares.upper, squares.lower, squares.plain, squares.shrunk)
         with np.errstate(divide="ignore", invalid="ignore"):
             inverse = [np.asarray(1 / np.maximum(part, 0)) for part in ends]
@@ -93,21 +94,38 @@ class SampledBottleneck:
         value, low, high, plain, shrunk = inverse
         return Interval(value, error, low, high, plain, shrunk, self.confidence)
 
+    def _correlations(self, law: GaussianBottleneck) -> Float[np.ndarray, " k"]:
+        """Those of one law: 0 in a direction that does not vary there."""
+        size = len((self.bottleneck if self.plain is None else self.plain).correlations)
+        found = np.zeros(size)
+        found[: len(law.correlations)] = law.correlations[:size]
+        return found
+
     def interval(self, quantity: Callable[[GaussianBottleneck], np.ndarray]) -> Interval:
         """Any smooth quantity of the law.
 
         Args:
-            quantity: from a bottleneck to an array.
+            quantity: from a bottleneck to an array, of one shape for all of them.
 
         Returns:
             Jackknife estimate and Student's interval; NaN but for `shrunk` where there are no replicates.
+
+        Raises:
+            ValueError: arrays of different shapes, as of something for each direction where replicates have fewer.
         """
         shrunk = np.asarray(quantity(self.bottleneck), dtype=np.float64)
         if self.plain is None or not self.replicates:
             unknown = np.full(shrunk.shape, np.nan)
             return Interval(unknown, unknown, unknown, unknown, unknown, shrunk, self.confidence)
         plain = np.asarray(quantity(self.plain), dtype=np.float64)
-        parts = np.stack([np.asarray(quantity(law), dtype=np.float64) for law in self.replicates])
+        found = [np.asarray(quantity(law), dtype=np.float64) for law in self.replicates]
+        shapes = sorted({part.shape for part in (plain, shrunk, *found)})
+        if len(shapes) > 1:
+            raise ValueError(
+                f"quantity gives arrays of the shapes {shapes} for the law and its replicates, which have different "
+                "numbers of directions; return one shape for all, with 0 for directions that do not vary"
+            )
+        parts = np.stack(found)
         groups, mean = len(parts), parts.mean(axis=0)
         value = groups * plain - (groups - 1) * mean
         error = np.sqrt((groups - 1) / groups * np.sum((parts - mean[None]) ** 2, axis=0))
@@ -134,6 +152,9 @@ def bottleneck_from_samples(
     shrinkage, corrected for their bias of order 1/n by the jackknife, which leaves out one group of samples after the
     other; the shrunk covariances give the encoder, and the value called `shrunk`.
 
+    Directions in which X or Y does not vary, as a constant column or the sum of one-hot targets, are left out as in
+    `GaussianBottleneck`; `notes` say how many.
+
     Args:
         x: samples of X, (n, d_x).
         y: samples of Y, (n, d_y).
@@ -146,8 +167,9 @@ def bottleneck_from_samples(
         The estimate; its intervals are wanted from its methods.
 
     Raises:
-        ValueError: shapes that do not fit, NaN or infinite values, a constant column, fewer than two groups, a
-            confidence outside (0, 1); singular covariances with `shrinkage=False`, or Y a function of X to rounding.
+        ValueError: shapes that do not fit, NaN or infinite values, no column that varies, fewer than two groups, a
+            confidence outside (0, 1); hardly more samples than columns with `shrinkage=False`, or Y a function of X to
+            rounding.
 
     Fails when: a quantity is not smooth at the law: a canonical correlation of 0 or two that are equal (their estimates
     are pushed apart by a part of order n^(-1/2)), I(T;X) at a critical value. Intervals are then too narrow or off
@@ -163,14 +185,17 @@ def bottleneck_from_samples(
     plain, replicates = None, ()
     if not wanted or moments.least - 1 >= d:
         plain, replicates = _bottleneck(*moments.whole, d_x, 0.0), tuple(moments.replicates())
-    return SampledBottleneck(law, plain, replicates, weight, n, confidence, tuple(_notes(n, d, weight, replicates)))
+    left_out = (law if plain is None else plain).notes
+    fewer = 0 if plain is None else sum(part.left_out != plain.left_out for part in replicates)
+    notes = (*left_out, *_notes(n, d, weight, replicates, fewer))
+    return SampledBottleneck(law, plain, replicates, weight, n, confidence, notes)
 
 
 def shrinkage_weight(columns: Float[np.ndarray, "n d"]) -> float:
     """The weight of the identity in the shrunk correlation matrix, after Ledoit and Wolf.
 
     Args:
-        columns: samples, (n, d); they are centred and scaled to variance 1.
+        columns: samples, (n, d); they are centred and scaled to variance 1. Constant columns do not count.
 
     Returns:
         The expected squared error of the correlations over their squared distance from the identity, at most 1.
@@ -178,7 +203,8 @@ def shrinkage_weight(columns: Float[np.ndarray, "n d"]) -> float:
     from sklearn.covariance import ledoit_wolf_shrinkage
 
     centred = columns - columns.mean(axis=0, keepdims=True)
-    scaled = centred / np.sqrt(np.mean(centred**2, axis=0, keepdims=True))
+    scaled = centred[:, np.ptp(columns, axis=0) > 0]
+    scaled = scaled / np.sqrt(np.mean(scaled**2, axis=0, keepdims=True))
     return float(ledoit_wolf_shrinkage(scaled, assume_centered=True))
 
 
@@ -194,6 +220,7 @@ class _Moments:
     @classmethod
     def of(cls, columns: np.ndarray, order: np.ndarray, groups: int, d_x: int) -> _Moments:
         shifted = (columns - columns.mean(axis=0, keepdims=True))[order]
+        shifted[:, np.ptp(columns, axis=0) == 0] = 0.0  # not what rounding of the mean leaves
         parts = np.array_split(shifted, groups)
         sums, products = (np.stack(list(rows)) for rows in zip(*((p.sum(axis=0), p.T @ p) for p in parts), strict=True))
         return cls(np.array([len(part) for part in parts]), sums, products, d_x)
@@ -217,6 +244,9 @@ def _bottleneck(count: float, total: np.ndarray, square: np.ndarray, d_x: int, w
     """Bottleneck of the law with these moments, its correlations moved towards the identity by a weight."""
     mean = total / count
     covariance = square / count - mean[:, None] * mean[None]
+    # A column can be constant once a group is left out: what cancels to rounding does not vary.
+    varies = np.diagonal(covariance) > _CANCELLED * np.diagonal(square) / count
+    covariance = np.where(varies[:, None] & varies[None, :], covariance, 0.0)
     diagonal = np.diag(np.diagonal(covariance))
     shrunk = (1 - weight) * (covariance + covariance.T) / 2 + weight * diagonal
     return GaussianBottleneck(shrunk[:d_x, :d_x], shrunk[d_x:, d_x:], shrunk[:d_x, d_x:])
@@ -227,8 +257,10 @@ def _checked(x: Array, y: Array, groups: int, confidence: float) -> tuple[np.nda
     for name, part in zip(("x", "y"), pair, strict=True):
         checks.shape(name, part, (len(pair[0]), None), "one row a sample of X and of Y together")
         checks.finite(name, part)
-        if part.shape[1] == 0 or len(part) == 0 or np.any(np.ptp(part, axis=0) == 0):
-            raise ValueError(f"{name} has a column that is constant, or none at all; leave out what does not vary")
+        if part.shape[1] == 0 or len(part) == 0 or np.all(np.ptp(part, axis=0) == 0):
+            raise ValueError(
+                f"{name} has no column that is not constant, so there is nothing to tell apart; take other samples"
+            )
     checks.whole("groups", groups, least=2)
     checks.probability("confidence", confidence)
     if confidence in (0, 1):
@@ -236,10 +268,12 @@ def _checked(x: Array, y: Array, groups: int, confidence: float) -> tuple[np.nda
     return np.concatenate(pair, axis=1), pair[0].shape[1]
 
 
-def _notes(n: int, d: int, weight: float, replicates: tuple[GaussianBottleneck, ...]) -> Iterator[str]:
+def _notes(n: int, d: int, weight: float, replicates: tuple[GaussianBottleneck, ...], fewer: int) -> Iterator[str]:
     if not replicates:
         yield f"{n} samples of {d} columns: singular covariances, so there are no intervals; take more samples"
     elif n < _ENOUGH * d:
         yield f"{n} samples of {d} columns: biases beyond the first order are not small; intervals cover too little"
+    if fewer:
+        yield f"{fewer} of {len(replicates)} replicates vary in fewer directions: a rare value is in one group alone"
     if weight > 0:
         yield f"correlations moved towards 0 by the share {weight:.3g} (Ledoit-Wolf): `shrunk` values are too small"

@@ -202,3 +202,16 @@ def test_covariances_of_no_law_are_refused():
         GaussianBottleneck(np.ones((2, 2)), np.eye(1), np.array([[0.5], [-0.5]]))
     with pytest.raises(ValueError, match="diagonal"):
         GaussianBottleneck(np.zeros((2, 2)), np.eye(1), np.zeros((2, 1)))
+
+
+def test_a_cross_covariance_along_what_does_not_vary_is_seen_in_its_own_units():
+    """The first pair of columns is a million times smaller than the others."""
+    x, cross = np.diag([1e-6, 1e-6, 1.0]), np.zeros((3, 2))
+    x[0, 1] = x[1, 0] = 1e-6
+    cross[:, 0] = [3e-10, 3e-10, 0.2]
+    y = np.diag([1e-6, 1.0])
+    cross[2, 0] = 2e-4
+    assert GaussianBottleneck(x, y, cross).left_out == (1, 0)
+    cross[1, 0] = 1e-10
+    with pytest.raises(ValueError, match="not those of one law"):
+        GaussianBottleneck(x, y, cross)

@@ -124,3 +124,44 @@ def test_bad_samples(change, message):
     good = {"x": rng.normal(size=(20, 2)), "y": rng.normal(size=(20, 1)), "groups": 5}
     with pytest.raises(ValueError, match=message):
         bottleneck_from_samples(**{**good, **change})
+
+
+def one_hot_samples(n=400):
+    random = np.random.default_rng(2)
+    x = random.normal(size=(n, 3))
+    return x, np.eye(3)[np.argmax(x[:, :3] + random.normal(size=(n, 3)), axis=1)]
+
+
+def test_one_hot_targets_count_by_their_rank():
+    """Their columns sum to 1: with one class left out the same law, the same intervals, and nothing to note."""
+    x, y = one_hot_samples()
+    whole, less = bottleneck_from_samples(x, y), bottleneck_from_samples(x, y[:, :2])
+    assert "1 direction(s) in which Y does not vary left out" in whole.notes
+    assert less.notes == ()
+    assert whole.correlations.value.shape == (2,)
+    for a, b in ((whole.mutual_information, less.mutual_information), (whole.correlations, less.correlations)):
+        for part in ("value", "standard_error", "lower", "upper"):
+            np.testing.assert_allclose(getattr(a, part), getattr(b, part), rtol=1e-8)
+
+
+def test_constant_columns_are_left_out():
+    x, y = one_hot_samples()
+    plain = bottleneck_from_samples(x, y[:, :2])
+    more = bottleneck_from_samples(np.column_stack([x, np.full(len(x), 0.1)]), y[:, :2])
+    assert "1 direction(s) in which X does not vary left out" in more.notes
+    assert more.mutual_information.value == pytest.approx(plain.mutual_information.value, rel=1e-10)
+    assert more.bottleneck.projection(50.0).shape == (2, 4)
+    shrunk = bottleneck_from_samples(np.column_stack([x, np.full(len(x), 0.1)]), y[:, :2], shrinkage=True)
+    assert shrunk.shrinkage == pytest.approx(bottleneck_from_samples(x, y[:, :2], shrinkage=True).shrinkage, rel=1e-10)
+
+
+def test_a_class_of_one_sample_leaves_replicates_with_fewer_directions():
+    x, y = one_hot_samples()
+    y = np.column_stack([y, np.zeros(len(y))])
+    y[0] = [0, 0, 0, 1]
+    found = bottleneck_from_samples(x, y, groups=20)
+    assert any("1 of 20 replicates vary in fewer directions" in note for note in found.notes)
+    assert found.correlations.value.shape == found.critical_betas.value.shape == (3,)
+    assert np.all(np.isfinite(found.correlations.standard_error))
+    with pytest.raises(ValueError, match="different numbers of directions"):
+        found.interval(lambda law: law.correlations)
