@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -112,10 +113,7 @@ def npz(
     """
     reading, settings = taken(options, NpzReading(), FILE_DEFAULTS)
     given = Fields(reading.x_field, reading.y_field, reading.x_test_field, reading.y_test_field)
-
-    def read(place: FilePath, choice: Callable[[Path, Sequence[str]], Fields]) -> tuple[Fields, dict]:
-        return _read(npz_format.read_npz, place, choice)
-
+    read = partial(_read, npz_format.read_npz)
     train, test, names = _parts(read, path, reading.test_path, given, "field", _NPZ_OPTIONS)
     origin = origin_of("NPZ", _files(path, reading.test_path)) | {"fields": ", ".join(names)}
     return _prepared(train, test, path, (n_train, n_test, seed), settings, origin)
@@ -193,14 +191,7 @@ def mat(
     reading, settings = taken(options, MatReading(), FILE_DEFAULTS)
     given = Fields(reading.inputs, reading.answers, reading.test_inputs, reading.test_answers)
     said: list[str] = []
-
-    def read(place: FilePath, choice: Callable[[Path, Sequence[str]], Fields]) -> tuple[Fields, dict]:
-        names, matrices = _read(mat_format.read_mat, place, choice)
-        for x, y in ((names.x, names.y), (names.x_test, names.y_test)):
-            if x:
-                matrices[x], matrices[y] = matlab_axes.samples_first(matrices, x, y, place, said)
-        return names, matrices
-
+    read = partial(_read_mat, said)
     train, test, names = _parts(read, path, reading.test_path, given, "variable", _MAT_OPTIONS)
     origin = origin_of("MATLAB", _files(path, reading.test_path)) | {"fields": ", ".join(names)}
     said += matlab_axes.label_notes(train)
@@ -237,13 +228,24 @@ def _read(
 ) -> tuple[Fields, dict[str, np.ndarray]]:
     """The names that were chosen, and their arrays."""
     chosen: list[Fields] = []
-
-    def wanted(place: Path, present: Sequence[str]) -> tuple[str, ...]:
-        chosen.append(choice(place, present))
-        return chosen[0].names
-
-    arrays = read(place, wanted)
+    arrays = read(place, lambda where, present: _noted(choice(where, present), chosen))
     return chosen[0], arrays
+
+
+def _noted(fields: Fields, chosen: list[Fields]) -> tuple[str, ...]:
+    chosen.append(fields)
+    return fields.names
+
+
+def _read_mat(
+    said: list[str], place: FilePath, choice: Callable[[Path, Sequence[str]], Fields]
+) -> tuple[Fields, dict[str, np.ndarray]]:
+    """As `_read`, with samples along the first axis."""
+    names, matrices = _read(mat_format.read_mat, place, choice)
+    for x, y in ((names.x, names.y), (names.x_test, names.y_test)):
+        if x:
+            matrices[x], matrices[y] = matlab_axes.samples_first(matrices, x, y, place, said)
+    return names, matrices
 
 
 def _parts(
@@ -255,20 +257,20 @@ def _parts(
     options: Fields,
 ) -> tuple[Part, Part | None, tuple[str, ...]]:
     """The pool or training part, the test part where there is one, and the names of what was read."""
-
-    def part(place: FilePath, arrays: dict[str, np.ndarray], x: str, y: str) -> Part:
-        return checked_part(arrays[x], arrays[y], f"{place}: the {kind} {x}", y)
-
     if test_path is None:
         names, arrays = read(path, lambda place, present: choose(place, present, given, kind, options))
-        train = part(path, arrays, names.x, names.y)
-        test = part(path, arrays, names.x_test, names.y_test) if names.x_test else None
+        train = _part(kind, path, arrays, names.x, names.y)
+        test = _part(kind, path, arrays, names.x_test, names.y_test) if names.x_test else None
         return train, test, names.names
     own = Fields(given.x, given.y), Fields(given.x_test or given.x, given.y_test or given.y)
     first, arrays = read(path, lambda place, present: choose_part(place, present, own[0], kind, options, "train"))
     second, others = read(test_path, lambda place, present: choose_part(place, present, own[1], kind, options, "test"))
-    train, test = part(path, arrays, first.x, first.y), part(test_path, others, second.x, second.y)
+    train, test = _part(kind, path, arrays, first.x, first.y), _part(kind, test_path, others, second.x, second.y)
     return train, test, (*first.names, *second.names)
+
+
+def _part(kind: str, place: FilePath, arrays: dict[str, np.ndarray], x: str, y: str) -> Part:
+    return checked_part(arrays[x], arrays[y], f"{place}: the {kind} {x}", y)
 
 
 def _files(path: FilePath, test_path: FilePath | None) -> list[str]:
