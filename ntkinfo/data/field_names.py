@@ -100,20 +100,21 @@ def choose_part(place: Path, present: Sequence[str], given: Fields, kind: str, o
 
 def usual(present: Sequence[str]) -> Fields | None:
     """The names of a train and a test part, or of one pool, that are usual; None where there are none."""
-    for x, y in _PAIRS:
+    known = _by_plain_name(present)
+    for pair in _PAIRS:
         for train, test in zip(_TRAIN, _TEST, strict=True):
             for front in (False, True):
-                names = [_named(_joined(word, part, front), present) for part in (train, test) for word in (x, y)]
+                names = [known.get(_joined(word, part, front), "") for part in (train, test) for word in pair]
                 if all(names):
                     return Fields(*names)
     return _usual_pool(present)
 
 
 def _usual_pool(present: Sequence[str]) -> Fields | None:
-    for pair in _PAIRS:
-        names = [_named(word, present) for word in pair]
-        if all(names):
-            return Fields(*names)
+    known = _by_plain_name(present)
+    for x, y in _PAIRS:
+        if known.get(x) and known.get(y):
+            return Fields(known[x], known[y])
     if "F" in present and "y" in present:  # of the 12-bit rule
         return Fields("F", "y")
     # numpy.savez(path, inputs, answers) names by position.
@@ -121,10 +122,11 @@ def _usual_pool(present: Sequence[str]) -> Fields | None:
 
 
 def _usual_part(present: Sequence[str], parts: Sequence[str]) -> Fields | None:
+    known = _by_plain_name(present)
     for pair in _PAIRS:
         for part in parts:
             for front in (False, True):
-                names = [_named(_joined(word, part, front), present) for word in pair]
+                names = [known.get(_joined(word, part, front), "") for word in pair]
                 if all(names):
                     return Fields(*names)
     return None
@@ -134,11 +136,17 @@ def _joined(word: str, part: str, front: bool) -> str:
     return part + word if front else word + part
 
 
-def _named(wanted: str, present: Sequence[str]) -> str:
-    """The one name that is written like `wanted` but for capitals and marks; of several the one in small letters."""
-    alike = [name for name in present if _plain(name) == wanted]
-    small = [name for name in alike if name == name.lower()]
-    return alike[0] if len(alike) == 1 else small[0] if len(small) == 1 else ""
+def _by_plain_name(present: Sequence[str]) -> dict[str, str]:
+    """By the name in small letters without marks; of several alike the one in small letters, or none."""
+    alike: dict[str, list[str]] = {}
+    for name in present:
+        alike.setdefault(_plain(name), []).append(name)
+    return {plain: _only(names) for plain, names in alike.items()}
+
+
+def _only(names: Sequence[str]) -> str:
+    small = [name for name in names if name == name.lower()]
+    return names[0] if len(names) == 1 else small[0] if len(small) == 1 else ""
 
 
 def _plain(name: str) -> str:
@@ -154,7 +162,8 @@ def _check_pairs(given: Fields, options: Fields) -> None:
 
 def _completed(place: Path, present: Sequence[str], given: Fields, options: Fields) -> Fields:
     """One of the pair is given, the other is found among the names of a pool."""
-    found = [_named(name, present) for name in (_ANSWERS if given.x else _INPUTS)]
+    known = _by_plain_name(present)
+    found = [known.get(name, "") for name in (_ANSWERS if given.x else _INPUTS)]
     other = next((name for name in found if name and name not in given.names), "")
     if not other:
         raise ValueError(
