@@ -152,7 +152,7 @@ def _ensemble_findings(config: CompareConfig) -> Iterator[Finding]:
         held = f"members{default} holds {len(members)} numbers and widths {len(widths)}"
         text = f"{held}; give members: one number, or one for each width"
         yield "ensemble", "members", text
-    if min(members) < 24:
+    if members and min(members) < 24:
         yield "ensemble", "members", f"members holds {min(members)}; a comparison takes at least 24 of each width"
     if config.comparison.parameter_members == 1:
         text = "parameter_members is 1; an average with a standard error takes at least 2, or 0 for none"

@@ -70,8 +70,16 @@ def options(config: SearchConfig) -> TrialOptions:
             named.append((key, tuple(value) if isinstance(value, list) else value.replace("_", "-")))
     named.sort()
     paths = [Path(value) for key, value in named if key in _FILE_KEYS]
-    digests = tuple(_digest(path) for path in paths if path.is_file())
+    digests = tuple(_digest(path) for path in paths if _is_file(path))
     return TrialOptions(files=tuple(named), digests=digests, **config.trials.model_dump())
+
+
+def _is_file(path: Path) -> bool:
+    """Whether there is such a file; not where the name is longer than any can be."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _digest(path: Path) -> str:

@@ -189,12 +189,13 @@ class Course:
         arrays: dict[str, Any] = {"mark": np.array(self.mark)}
         arrays |= {f"state_{index}": np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(state))}
         arrays |= {f"record_{name}": np.stack([row[name] for row in finished]) for name in finished[0]}
+        arrays[_CONTENT] = np.array(content_digest(arrays))
         assert self.checkpoint is not None
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=f".{self.checkpoint.name}-", dir=self.checkpoint.parent)
         try:
             with os.fdopen(handle, "wb") as stream:
-                np.savez(stream, **arrays, **{_CONTENT: np.array(content_digest(arrays))})
+                np.savez(stream, **arrays)
             Path(temporary).replace(self.checkpoint)
         finally:
             Path(temporary).unlink(missing_ok=True)

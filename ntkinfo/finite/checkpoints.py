@@ -98,8 +98,9 @@ class Checkpoints:
         arrays: dict[str, Any] = {"digest": np.array(self.digest), "records": np.array(progress.records)}
         arrays |= {f"value_{k}": array for k, array in enumerate(progress.values)}
         arrays |= {f"state_{k}": array for k, array in enumerate(progress.state)}
+        arrays[_CONTENT] = np.array(content_digest(arrays))
         with replacing(self.path(lane)) as file:
-            np.savez(file, **arrays, **{_CONTENT: np.array(content_digest(arrays))})
+            np.savez(file, **arrays)
 
 
 def _sound(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
