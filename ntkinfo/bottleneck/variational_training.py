@@ -1,15 +1,14 @@
 """Training of the variational forms: batches, draws and weights are functions of the step, so that a restart is exact.
 
-One compiled program advances by any number of steps. At every recorded step, state and records go to a checkpoint; a
-run that was killed goes on from there and ends with the same bits.
+One compiled program advances by any number of steps. At every recorded step, and every two seconds between them, state
+and records go to a checkpoint; a run that was killed goes on from there and ends with the same bits.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ from ntkinfo.bottleneck.variational_modules import VariationalModel, cast
 from ntkinfo.bottleneck.variational_objectives import Objective, example_loss
 from ntkinfo.bottleneck.variational_targets import Targets
 from ntkinfo.core.damage import UNREADABLE, content_digest
+from ntkinfo.core.kept import INTERVAL, replacing
 from ntkinfo.core.progress import Track
 from ntkinfo.core.randomness import random_key
 from ntkinfo.core.records import fingerprint
@@ -167,12 +167,16 @@ class Course:
         Raises:
             ValueError: a checkpoint of another configuration, or a loss that is no longer a number.
         """
-        state = self._resume(finished)
+        state, written = self._resume(finished), time.monotonic()
         stops = _stops(int(state[2]), self.steps[len(finished) :])
         for stop in progress(stops, "training", len(stops)):
             state = jax.block_until_ready(self.program.advance(state, stop - int(state[2])))
             if len(finished) < len(self.steps) and stop == self.steps[len(finished)]:
                 self._record(state, finished)
+                written = time.monotonic()
+            elif self.checkpoint is not None and time.monotonic() - written >= INTERVAL:
+                self._write(state, finished)
+                written = time.monotonic()
         return self.program.model(state[0])
 
     def _record(self, state: Any, finished: list[Records]) -> None:
@@ -188,17 +192,13 @@ class Course:
     def _write(self, state: Any, finished: list[Records]) -> None:
         arrays: dict[str, Any] = {"mark": np.array(self.mark)}
         arrays |= {f"state_{index}": np.asarray(leaf) for index, leaf in enumerate(jax.tree.leaves(state))}
-        arrays |= {f"record_{name}": np.stack([row[name] for row in finished]) for name in finished[0]}
+        for name in finished[0] if finished else ():
+            arrays[f"record_{name}"] = np.stack([row[name] for row in finished])
         arrays[_CONTENT] = np.array(content_digest(arrays))
         assert self.checkpoint is not None
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{self.checkpoint.name}-", dir=self.checkpoint.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                np.savez(stream, **arrays)
-            Path(temporary).replace(self.checkpoint)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with replacing(self.checkpoint) as stream:
+            np.savez(stream, **arrays)
 
     def _resume(self, finished: list[Records]) -> Any:
         """The state of the checkpoint, its records put into `finished`; the start where there is none."""
@@ -221,9 +221,9 @@ class Course:
         if str(stored["mark"]) != self.mark:
             raise ValueError(f"{self.checkpoint} holds a run of another configuration; name another file, or remove it")
         kept = [jnp.asarray(stored[f"state_{index}"], dtype=leaf.dtype) for index, leaf in enumerate(leaves)]
-        names = [name.removeprefix("record_") for name in stored if name.startswith("record_")]
-        rows = {name: stored[f"record_{name}"] for name in names}
-        finished.extend({name: rows[name][index] for name in names} for index in range(len(rows[names[0]])))
+        rows = {name.removeprefix("record_"): each for name, each in stored.items() if name.startswith("record_")}
+        count = len(next(iter(rows.values()))) if rows else 0
+        finished.extend({name: each[index] for name, each in rows.items()} for index in range(count))
         return jax.tree.unflatten(tree, kept)
 
 

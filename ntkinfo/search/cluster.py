@@ -23,7 +23,13 @@ from ntkinfo.search.cluster_settings import NO_CERTIFICATES, NO_JOBQUEUE, Cluste
 from ntkinfo.search.local_pool import THREADS
 from ntkinfo.search.workers import Answer, LostWorker, run_batch
 
-SUBMITTED = r"Submitted batch job (?P<job_id>\d+)"
+# What sbatch says: "Submitted batch job N", or with --parsable, which sites set too, N or N;cluster on its own line. A
+# banner may stand before either, with numbers in it, a year alone on its line among them: the last such line counts.
+_ALONE = r"\d+(?:;\S+)?[ \t\r]*(?:\n|\Z)"
+SUBMITTED = (
+    rf"(?:Submitted batch job (?=\d)|(?<![^\n])(?![\s\S]*Submitted batch job \d)(?={_ALONE})(?![\s\S]*\n{_ALONE}))"
+    r"(?P<job_id>\d+)"
+)
 _LOOPBACK = "127.0.0.1"
 _FRESH = 1.0  # seconds for which the list of workers is not asked for again
 _PATIENCE = 30.0  # seconds for a scheduler, or for a result that is said to be there

@@ -15,6 +15,7 @@ import optax
 import pytest
 from scipy.stats import norm
 
+from ntkinfo.bottleneck import variational_training
 from ntkinfo.bottleneck.discrete_curve import bottleneck_curve
 from ntkinfo.bottleneck.gaussian import GaussianBottleneck
 from ntkinfo.bottleneck.gaussian_dual import GaussianDualBottleneck
@@ -183,6 +184,25 @@ def test_a_run_that_was_interrupted_ends_with_the_same_bits(tmp_path, precision)
     changed = replace(kept, learning_rate=2e-3)
     with pytest.raises(ValueError, match="another configuration"):
         train_variational(objective, train, model=model, settings=changed, progress=silent)
+
+
+@pytest.mark.slow
+def test_steps_between_two_records_are_kept_and_damage_is_said(tmp_path, monkeypatch):
+    train, objective = tiny_targets(), variational_bottleneck(10.0)
+    settings = VariationalSettings(steps=300, records=[0, 300], batch_size=16, bounds=FEW)
+    whole = train_variational(objective, train, settings=settings, progress=silent)
+    monkeypatch.setattr(variational_training, "INTERVAL", 0.0)
+    kept = replace(settings, checkpoint=tmp_path / "one.npz")
+    with pytest.raises(Interrupted):
+        train_variational(objective, train, settings=kept, progress=stopping(3))
+    with np.load(tmp_path / "one.npz") as stored:
+        assert 200 in [stored[name].tolist() for name in stored.files if stored[name].ndim == 0]
+    again = train_variational(objective, train, settings=kept, progress=silent)
+    assert again.curves.drop_attrs().identical(whole.curves.drop_attrs())
+    sound = (tmp_path / "one.npz").read_bytes()
+    (tmp_path / "one.npz").write_bytes(sound[:2000] + bytes([sound[2000] ^ 1]) + sound[2001:])
+    with pytest.raises(ValueError, match="no checkpoint, or is damaged"):
+        train_variational(objective, train, settings=kept, progress=silent)
 
 
 @pytest.mark.slow

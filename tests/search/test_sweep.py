@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -335,16 +334,6 @@ def test_workers_that_take_too_much_memory_before_they_are_ready(tmp_path):
     groups = toys.groups(1, seconds=3.0)
     with pytest.raises(RuntimeError, match="they do not start"):
         sweep(groups, toys.measure, tmp_path, cluster, progress=silent)
-
-
-def test_the_number_of_a_job_is_read_off_its_line():
-    """A banner that begins with a number was cancelled in the job's place."""
-    pytest.importorskip("distributed")
-    from ntkinfo.search.cluster import SUBMITTED
-
-    said = "2026 maintenance: 4 nodes are down\nSubmitted batch job 81723 on cluster c1\n"
-    assert re.search(SUBMITTED, said)["job_id"] == "81723"
-    assert re.search(SUBMITTED, "2026 maintenance\n") is None
 
 
 def _listening():
