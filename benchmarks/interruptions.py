@@ -30,16 +30,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 COMMANDS = {
-    "curves": "curves --n-train 64 --n-test 24 --time-count 40 --samples 256 --depth 1 2 --certify",
+    "curves": "curves --n-train 24 --n-test 12 --time-count 24 --samples 64 --depth 1 2 --certify",
     "compare": (
         "compare --n-train 12 --n-test 6 --depth 1 --widths 8 16 32 --members 24 --steps 64 --records 4 "
-        "--replicates 99 --joint-inputs 2 --kernel-inputs 3"
+        "--replicates 99 --no-information --joint-inputs 2 --kernel-inputs 3"
     ),
-    "bottleneck": "bottleneck --problem random --inputs 8 --targets 3 --accuracy 5e-4 --dual-points 12",
-    "search": "search --data breast_cancer wine --n-train 24 --activation erf --workers 0",
+    "bottleneck": "bottleneck --problem random --inputs 6 --targets 3 --accuracy 1e-3 --dual-points 8",
+    "search": "search --data breast_cancer wine --n-train 16 --activation erf --workers 0",
 }
 NUMBERS = {"curves": "curves.nc", "compare": "compare.nc", "bottleneck": "bottleneck.nc", "search": "ranking.nc"}
 DISKS = ("8k", "64k", "256k", "1m")
@@ -57,8 +58,8 @@ def train(folder: Path) -> None:
     labels = np.arange(60) % 3
     inputs = np.random.default_rng(0).normal(size=(60, 2)) + 2 * np.eye(3)[labels, :2]
     settings = VariationalSettings(
-        steps=6000,
-        records=list(range(0, 6001, 300)),
+        steps=2000,
+        records=list(range(0, 2001, 200)),
         batch_size=16,
         checkpoint=folder / "checkpoint.npz",
         bounds=BoundSettings(draws=2),
@@ -305,6 +306,10 @@ def main() -> int:
     options = parser.parse_args()
     signals = [signal.SIGKILL] * options.kills + [signal.SIGTERM] * options.terms + [signal.SIGINT] * options.interrupts
     with tempfile.TemporaryDirectory() as place:
+        # Runs of one kind share their compiled programs, which take most of the time of runs as small as these.
+        jax.config.update("jax_compilation_cache_dir", f"{place}/programs")
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
         campaign = Campaign(Path(place), options.seed)
         campaign.random.shuffle(signals)
         dealt = shared(signals, options.kinds)
@@ -332,6 +337,7 @@ def imported() -> None:
     """Import what the runs need; nothing of it starts a thread."""
     import ntkinfo.bottleneck.variational
     import ntkinfo.bottleneck_run
+    import ntkinfo.cli
     import ntkinfo.compare_run
     import ntkinfo.runs
     import ntkinfo.search_run  # noqa: F401

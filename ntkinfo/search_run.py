@@ -51,26 +51,26 @@ def run_search(path: str | None, given: Mapping[str, Any], problems: Sequence[Pr
 def _run(config: SearchConfig, switches: Switches, messages: Console, output: Console) -> int:
     config = resolved(config)
     start, folder = time.monotonic(), Path(config.output.folder)
-    _refuse_to_mix(folder, config, switches)
-    trials = space(config).trials()
-    with SweepProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
-        made = _planned(config, trials, folder, output, track)
-        with ResultsFolder(folder) as results:
+    with ResultsFolder(folder) as results:
+        _refuse_to_mix(folder, config, switches)
+        trials = space(config).trials()
+        with SweepProgress(messages) as bars, Interruptible(silent if switches.quiet else bars) as track:
+            made = _planned(config, trials, folder, output, track)
             results.write({"config.toml": lambda place: _write(place, dump_config(config))})
-        try:
-            settings = sweep_settings(config)
-            result = sweep(made.groups, measure_trials, folder / RECORDS, cluster(config), settings, progress=track)
-        except SweepInterrupted as interruption:
-            messages.print(escape(str(interruption)), soft_wrap=True, highlight=False)
-            return INTERRUPTED
-        except (RuntimeError, ModuleNotFoundError) as error:  # workers that do not start or cannot run trials
-            raise ChildProcessError(str(error)) from error
-        _tell(output, result)
-        try:
-            written = _rank(config, trials, folder, output, track)
-        except KeyboardInterrupt:
-            messages.print(f"Interrupted; all trials are recorded in {escape(str(folder))}", soft_wrap=True)
-            return INTERRUPTED
+            try:
+                settings = sweep_settings(config)
+                result = sweep(made.groups, measure_trials, folder / RECORDS, cluster(config), settings, progress=track)
+            except SweepInterrupted as interruption:
+                messages.print(escape(str(interruption)), soft_wrap=True, highlight=False)
+                return INTERRUPTED
+            except (RuntimeError, ModuleNotFoundError) as error:  # workers that do not start or cannot run trials
+                raise ChildProcessError(str(error)) from error
+            _tell(output, result)
+            try:
+                written = _rank(config, trials, results, output, track)
+            except KeyboardInterrupt:
+                messages.print(f"Interrupted; all trials are recorded in {escape(str(folder))}", soft_wrap=True)
+                return INTERRUPTED
     names = ", ".join(path.name for path in written)
     seconds = time.monotonic() - start
     output.print(f"\n{names} in {escape(str(folder))} ({seconds:.0f} s)", soft_wrap=True, highlight=False)
@@ -135,13 +135,16 @@ def _tell(output: Console, result: SweepResult) -> None:
         output.print(escape(line), highlight=False, soft_wrap=True)
 
 
-def _rank(config: SearchConfig, trials: Sequence[Trial], folder: Path, output: Console, track: Track) -> list[Path]:
+def _rank(
+    config: SearchConfig, trials: Sequence[Trial], results: ResultsFolder, output: Console, track: Track
+) -> list[Path]:
     """Rank the measures on this search's trials and write what came out."""
+    folder = results.folder
     good, wanted = read_records(folder / RECORDS).good, {trial.fingerprint for trial in trials}
     rows = good.filter(pa.array([key in wanted for key in good["fingerprint"].to_pylist()], pa.bool_()))
     table, settings = ranked(rows, config)
     found = rank(table, settings, track)
-    with uninterrupted(), ResultsFolder(folder) as results:
+    with uninterrupted():
         written = results.write(ranking_files(found, config, rows))
     show(output, found, config)
     return written

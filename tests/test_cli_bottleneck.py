@@ -9,9 +9,11 @@ from scipy.optimize import brentq
 from scipy.special import xlogy
 
 from ntkinfo import bottleneck_run
+from ntkinfo.bottleneck import discrete_curve
 from ntkinfo.bottleneck.gaussian import GaussianBottleneck
 from ntkinfo.bottleneck_run import run_bottleneck
 from ntkinfo.data.synthetic import GaussianPair
+from ntkinfo.information.curve_files import load_curves
 from ntkinfo.report.page import write_page
 from ntkinfo.running import Switches
 from tests.cli_helpers import files
@@ -215,3 +217,34 @@ def test_bad_input_is_named_and_writes_nothing(bottleneck, tmp_path, given, mess
     assert code == 2
     assert message in err
     assert files(tmp_path) == before
+
+
+def test_an_interrupted_curve_goes_on_with_its_solutions_by_flags_and_by_its_configuration(
+    bottleneck, tmp_path, monkeypatch
+):
+    given = {"problem": "random", "inputs": "6", "targets": "3", "accuracy": "1e-3", "dual_points": "3"}
+    assert bottleneck(**given, out="undisturbed")[0] == 0
+    solved, stops = [], [3, 6, 9, 12, None]
+    for name in ("solve", "solve_dual"):
+        module = bottleneck_run if name == "solve_dual" else discrete_curve
+        real = getattr(module, name)
+
+        def counted(law, beta, *rest, real=real, name=name, **options):
+            if len(solved) == stops[0]:
+                stops.pop(0)
+                raise KeyboardInterrupt
+            solved.append((name, beta))
+            return real(law, beta, *rest, **options)
+
+        monkeypatch.setattr(module, name, counted)
+    codes = [bottleneck(**given, out="results")[0]]
+    while codes[-1] == 130:
+        written = tmp_path / "results" / "config.toml"
+        again = bottleneck(str(written)) if written.exists() and len(codes) % 2 else bottleneck(**given, out="results")
+        codes.append(again[0])
+    assert codes[-1] == 0
+    assert codes.count(130) >= 3
+    assert len(solved) == len(set(solved))
+    assert files(tmp_path / "results") == ["bottleneck.nc", "bottleneck.png", "config.toml"]
+    found, other = (load_curves(tmp_path / name / "bottleneck.nc") for name in ("results", "undisturbed"))
+    assert found.drop_attrs().identical(other.drop_attrs())

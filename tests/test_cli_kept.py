@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 from ntkinfo import runs
+from ntkinfo.core import kept
 from ntkinfo.core.folder_lock import FolderLock
 from ntkinfo.information.curve_files import load_curves, save_curves
 from ntkinfo.information.curves import Interrupted
@@ -105,6 +106,55 @@ def test_the_same_command_goes_on_after_an_interruption_and_another_is_refused(c
     again, other = (load_curves(tmp_path / name / "curves.nc") for name in ("results", "undisturbed"))
     assert again.drop_attrs().identical(other.drop_attrs())
     assert curves(*FAST, "--out", "results")[0] == 2  # finished results are not replaced
+
+
+def test_the_configuration_that_a_run_wrote_is_the_same_command_and_flags_are_after_it(curves, tmp_path, monkeypatch):
+    """Stopped by flags, stopped again by the configuration, finished by flags; the data may not change in between."""
+    rows = "".join(f"{k},{k * k % 7},{'ab'[k % 2]}\n" for k in range(30))
+    (tmp_path / "own.csv").write_text("u,v,kind\n" + rows)
+    words = ["--data", "csv", "--path", "own.csv", "--target", "kind", "--time-count", "6", "--samples", "4"]
+    words += ["--depth", "1", "2", "--quantities", "loss_mean", "path_energy", "--out", "results"]
+    monkeypatch.setattr(kept, "INTERVAL", 0.0)
+    assert curves(*words[:-1], "undisturbed")[0] == 0
+    real, calls = runs.information.information_curves, []
+
+    def stopped(*arguments, **options):
+        calls.append(arguments)
+        if len(calls) in (2, 4):
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(runs.information, "information_curves", stopped)
+    assert curves(*words)[0] == 130
+    assert curves("results/config.toml")[0] == 130
+    (tmp_path / "own.csv").write_text("u,v,kind\n" + rows.replace("\n3,", "\n4,"))
+    code, _, err = curves(*words)
+    assert code == 2
+    assert "fingerprint is" in err
+    (tmp_path / "own.csv").write_text("u,v,kind\n" + rows)
+    code, _, err = curves(*words, "--b-std", "0.2")
+    assert code == 2
+    assert "network.b_std is 0.1 there and 0.2 here" in err
+    assert curves(*words, "--format", "pdf", "--bits")[0] == 0
+    assert files(tmp_path / "results") == ["config.toml", "curves.nc", "curves.pdf", "curves.png"]
+    again, other = (load_curves(tmp_path / name / "curves.nc") for name in ("results", "undisturbed"))
+    assert again.drop_attrs().identical(other.drop_attrs())
+
+
+def test_overwrite_drops_what_another_command_left(curves, tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "INTERVAL", 0.0)
+    real = runs.information.information_curves
+
+    def stopped(*arguments, **options):
+        raise Interrupted(real(*arguments, **options).drop_vars("path_energy"))
+
+    monkeypatch.setattr(runs.information, "information_curves", stopped)
+    assert curves(*FAST, "--out", "results")[0] == 130
+    assert (tmp_path / "results" / "checkpoint").is_dir()
+    monkeypatch.setattr(runs.information, "information_curves", real)
+    assert curves(*FAST, "--b-std", "0.2", "--out", "results")[0] == 2
+    assert curves(*FAST, "--b-std", "0.2", "--out", "results", "--overwrite")[0] == 0
+    assert files(tmp_path / "results") == ["config.toml", "curves.nc", "curves.png"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
