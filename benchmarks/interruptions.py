@@ -297,7 +297,7 @@ def shared(signals: list[int], kinds: list[str]) -> dict[str, list[int]]:
 
 def main() -> int:
     """Run the campaign and print the counts."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
     for name, default in (("kills", 30), ("terms", 10), ("interrupts", 10), ("seed", 0), ("each", 5)):
         parser.add_argument(f"--{name}", type=int, default=default)
     for name in ("disks", "pairs", "pipes"):
