@@ -77,6 +77,8 @@ def _run(config: BottleneckConfig, switches: Switches, messages: Console, output
             keeper, bars = KeptPieces(checkpoint / "solutions", command, _KEPT), ConsoleProgress(messages)
             with keeper as kept, bars, Interruptible(silent if switches.quiet else bars) as track:
                 found, whole = compute(law, config.solver, track, kept)
+            if not whole:
+                keeper.write()
             if found is None:
                 messages.print(f"Interrupted before anything was finished; {unfinished.told}.")
                 return INTERRUPTED

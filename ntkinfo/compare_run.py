@@ -93,6 +93,8 @@ def _run(config: CompareConfig, switches: Switches, messages: Console, output: C
             keeper, bars = KeptPieces(checkpoint / "compared", command, _KEPT), ConsoleProgress(messages)
             with keeper as kept, bars, Interruptible(silent if switches.quiet else bars) as track:
                 parameters, results, whole = compute(config, made, kept, checkpoint, track)
+            if not whole:
+                keeper.write()
             if not results:
                 messages.print(f"Interrupted before any width was finished; {unfinished.told}.")
                 return INTERRUPTED

@@ -135,7 +135,7 @@ def refuse_to_replace(folder: Path, names: Sequence[str], switches: Switches) ->
     from ntkinfo.unfinished import unfinished
 
     there = [name for name in names if (folder / name).exists()]
-    if there and not switches.overwrite and not unfinished(folder, names):
+    if there and not switches.overwrite and not unfinished(folder, names).get("asked"):
         raise ValueError(
             f"{folder} holds results already ({', '.join(there)}); add --overwrite to replace them, "
             "or name another folder with --out"
