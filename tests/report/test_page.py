@@ -253,9 +253,7 @@ def test_every_result_names_its_data_and_network(tmp_path):
     assert heading is not None
     assert heading[1].startswith("Information curves: &lt;script&gt;")
     assert "information bottleneck: &lt;script&gt;" in heading[1]
-    named = ranking().assign_attrs(
-        data="wine, digits", network="fully connected; activation erf", gap="test_error_mean"
-    )
+    named = ranking().assign_attrs(data="wine, digits", network="fully connected, erf", gap="test_error_mean")
     (tmp_path / "one").mkdir()
     save_curves(named, tmp_path / "one" / "ranking.nc")
     text = page_text(read_results(tmp_path / "one"))
