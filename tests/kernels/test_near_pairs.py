@@ -102,7 +102,7 @@ def gelu(c, q1, q2):
         ("sine", sine, 20),
         ("gelu", gelu, 20),
     ],
-    ids=str,
+    ids=lambda value: "dual" if callable(value) else str(value),
 )
 def test_other_functions_and_deep_networks_keep_their_digits(activation, dual, depth):
     x = pairs()
