@@ -317,12 +317,18 @@ def _row(origin: Any, item: Expectation | None) -> Expectation:
     def convert(name: str, value: Any, sizes: Sizes) -> Any:
         if isinstance(value, str | bytes):
             raise TypeError(f"{name} is {came(value)}, one text; it must be {what}: write [{came(value)}]")
-        if isinstance(value, Mapping) or not isinstance(value, collections.abc.Iterable) or inspect.isclass(value):
+        keys = isinstance(value, Mapping) and origin is collections.abc.Iterable  # going through it gives its keys
+        table = isinstance(value, Mapping) and not keys
+        if table or not isinstance(value, collections.abc.Iterable) or inspect.isclass(value):
             raise TypeError(f"{name} is {came(value)}; it must be {what}")
         if getattr(value, "ndim", 1) == 0:
             raise TypeError(f"{name} is {came(value)}; it must be {what}")
         if origin is collections.abc.Iterable and isinstance(value, collections.abc.Iterator):
             return value if item is None else _checked_items(name, value, item)  # gone through once, by the function
+        if hasattr(value, "__array__"):
+            if item is None and origin is not tuple:
+                return value  # an array: the function converts it, with its mask
+            value = checks.host(name, value)
         rows = tuple(value)
         taken = rows if item is None else tuple(item.take(f"{name}[{k}]", one, {}) for k, one in enumerate(rows))
         if isinstance(value, list) and origin is not tuple:

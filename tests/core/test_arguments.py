@@ -118,6 +118,17 @@ def test_numbers_of_numpy_and_jax_are_plain_numbers():
     assert takes(POINTS, either=[1, 2])["either"] == [1, 2]
 
 
+def test_masks_are_not_lost_on_the_way():
+    masked = np.ma.masked_array([1.0, 2.0], [False, True])
+
+    with pytest.raises(ValueError, match=r"^betas has 1 masked value\(s\), the first at index \(1,\)"):
+        takes(POINTS, betas=masked)
+
+
+def test_the_keys_of_a_dictionary_are_names():
+    assert takes(POINTS, names={"a": 1, "b": 2})["names"] == ("a", "b")
+
+
 def test_progress_may_be_left_away_or_asked_for():
     assert takes(POINTS, progress=None)["progress"] is silent
     assert takes(POINTS, progress=False)["progress"] is silent
