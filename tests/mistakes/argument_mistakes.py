@@ -100,7 +100,7 @@ def _may_mean(annotation: str, kind: str) -> bool:
         "text": ("str", "Any", "object", "PathLike"),
         "object": ("Any", "object"),
         "class": ("Any", "object", "Callable", "Track", "Measure", "Frontier", "Law]"),
-        "dictionary": ("Mapping", "Any", "object"),
+        "dictionary": ("Mapping", "Iterable[", "Any", "object"),
         "complex": ("Any", "object"),
         "texts": (
             "Iterable[str]",
