@@ -63,9 +63,11 @@ class Dataset:
         x_train: training inputs, (n, ...); images are (n, height, width, channels).
         y_train: training targets, (n, C).
         x_test: test inputs, (m, ...), the same trailing shape.
-        y_test: test targets, (m, C).
+        y_test: test targets, (m, C). None where they are not known: they are held as NaN, what needs no test targets
+            is computed, and what needs them is NaN or refused by name.
         labels_train: class of each training input, (n,) integers from 0, or None for regression.
-        labels_test: class of each test input, (m,), or None. Given for both splits or for neither.
+        labels_test: class of each test input, (m,), or None. Given for both splits or for neither, but for test
+            inputs whose targets are not known.
         class_names: one name a class, in the order of the integers.
         name: what to call the data in figures and files.
         provenance: where the data came from and what was done to it; plain strings and numbers.
@@ -80,7 +82,7 @@ class Dataset:
     x_train: np.ndarray
     y_train: np.ndarray
     x_test: np.ndarray
-    y_test: np.ndarray
+    y_test: Any
     labels_train: np.ndarray | None = None
     labels_test: np.ndarray | None = None
     class_names: tuple[str, ...] = ()
@@ -88,10 +90,13 @@ class Dataset:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        for key in ("x_train", "y_train", "x_test", "y_test"):
+        given = ["x_train", "y_train", "x_test"] + ["y_test"] * (self.y_test is not None)
+        for key in given:
             object.__setattr__(self, key, _as_float64(key, getattr(self, key)))
+        if self.y_test is None:
+            object.__setattr__(self, "y_test", _frozen(np.full((len(self.x_test), *self.y_train.shape[1:]), np.nan)))
         self._check_shapes()
-        for key in ("x_train", "y_train", "x_test", "y_test"):
+        for key in given:
             checks.finite(key, getattr(self, key))
         self._check_labels()
 
@@ -125,13 +130,18 @@ class Dataset:
         checks.shape("y_test", self.y_test, (len(self.x_test), outputs), "one row of targets for each test input")
 
     def _check_labels(self) -> None:
-        if (self.labels_train is None) != (self.labels_test is None):
-            raise ValueError("labels_train and labels_test go together: give both, or neither for regression")
-        if self.labels_train is None or self.labels_test is None:
+        splits = [("labels_train", self.y_train)]
+        if self.knows_test_targets:
+            if (self.labels_train is None) != (self.labels_test is None):
+                raise ValueError("labels_train and labels_test go together: give both, or neither for regression")
+            splits.append(("labels_test", self.y_test))
+        elif self.labels_test is not None:
+            raise ValueError("labels_test is given and y_test is None; give the test targets of these labels, too")
+        if self.labels_train is None:
             return
-        both = np.concatenate([self.y_train, self.y_test])
+        both = np.concatenate([targets for _, targets in splits])
         told, highest, found = classes_told(both), float(both.max()), []
-        for key, targets in (("labels_train", self.y_train), ("labels_test", self.y_test)):
+        for key, targets in splits:
             labels = checked_labels(key, getattr(self, key), len(targets), told or len(self.class_names))
             if told:
                 check_against_targets(key, labels, targets, highest)
@@ -143,6 +153,11 @@ class Dataset:
     def n_outputs(self) -> int:
         """The number of outputs C."""
         return self.y_train.shape[1]
+
+    @property
+    def knows_test_targets(self) -> bool:
+        """Whether the test targets were given."""
+        return not np.isnan(self.y_test).any()
 
     @property
     def repeated_across(self) -> int:

@@ -45,7 +45,7 @@ def add_path(job: Job) -> None:
 
 
 def add_losses(job: Job, side: Side, part: slice, mean: Array, variance: Array) -> None:
-    """Losses, and the classification error of the mean."""
+    """Losses, and the classification error of the mean; without targets what is left of them, the variance."""
     ties = None if side.labels is None else side.law.ties_at(part)
     values = closed_form(mean, variance, side.targets, side.labels, ties=ties)
     mean_error = side.errors.mean(part)
@@ -53,7 +53,8 @@ def add_losses(job: Job, side: Side, part: slice, mean: Array, variance: Array) 
     if ties is not None and side.labels is not None and "error_mean" in job.chosen:
         errors["error_mean"] = quantity_errors.undecided(mean, side.labels, mean_error, to_numpy(ties))
     for name, value in values.items():
-        job.table.put_closed_form(name, value, errors.get(name, 0.0), side.split, part)
+        if side.answered or name == "variance":
+            job.table.put_closed_form(name, value, errors.get(name, 0.0), side.split, part)
 
 
 def add_training_set(job: Job, side: Side, part: slice, mean: Array, variance: Array) -> None:
@@ -93,7 +94,7 @@ def add_output(job: Job, side: Side, index: int) -> None:
     """I(Z;X) and I(Z;Y) with their bounds at one time."""
     mean, variance = side.law.separated_at(index)
     place, settings = (side.split, slice(index, index + 1)), job.settings
-    resolution = resolution_of(side.targets, side.law.initial_variance)
+    resolution = resolution_of(side.targets if side.answered else job.law.data.y_train, side.law.initial_variance)
     given, target = information_output(
         mean,
         variance,
@@ -114,7 +115,7 @@ def add_output(job: Job, side: Side, index: int) -> None:
             job.table.put(f"information_input_multisample_{end}_standard_error", multi.standard_error, *place)
     if target is not None:
         _put_information(job, "information_target", target, extra, place)
-    else:
+    elif side.answered:
         job.table.put_estimate("information_target", _continuous_target(side, index), *place)
 
 

@@ -75,6 +75,11 @@ class Side:
     labels: np.ndarray | None
     errors: SideErrors
 
+    @property
+    def answered(self) -> bool:
+        """Whether its targets are known."""
+        return not np.isnan(self.targets).any()
+
 
 @dataclass(frozen=True)
 class Job:

@@ -29,7 +29,7 @@ from ntkinfo.information.curve_table import CurveTable
 from ntkinfo.information.noiseless import discrete_entropy
 from ntkinfo.information.numerical_errors import NumericalErrors
 from ntkinfo.information.provenance import provenance
-from ntkinfo.information.quantities import QUANTITIES, choose
+from ntkinfo.information.quantities import NEED_TARGETS, QUANTITIES, choose
 from ntkinfo.kernels.architectures import Network
 from ntkinfo.kernels.blocks import kernel_blocks
 from ntkinfo.kernels.records import KernelBlocks
@@ -80,7 +80,8 @@ def information_curves(
 
     Args:
         network: architecture with its weight and bias deviations.
-        data: inputs and targets.
+        data: inputs and targets. Where test targets are not known (`y_test=None`), what needs them is NaN on test
+            inputs, and a note names it.
         times: (T,), strictly rising in [0, ∞]; `log_times` makes them.
         procedure: how it is trained; gradient flow on the summed loss if None.
         quantities: names from `QUANTITIES`; None for all the default ones that the data allow. Those that need factors
@@ -186,6 +187,9 @@ def _curves(
     settings.label_model.check(distribution)
     table = CurveTable(distribution, chosen)
     job = Job(table, distribution, chosen, settings, NumericalErrors(distribution), progress, kept)
+    unknown = [name for name in chosen if name in NEED_TARGETS and not distribution.data.knows_test_targets]
+    if unknown:
+        table.note(f"test: the targets are not known (y_test is None), so that these are NaN: {', '.join(unknown)}")
     try:
         with float64():
             _fill(job)
@@ -285,10 +289,10 @@ def _certified(
 
 def _provenance(distribution: OutputDistribution, settings: CurveSettings) -> dict[str, Any]:
     data, given = distribution.data, distribution.data.provenance
-    labels = {} if data.labels_train is None else {"train": data.labels_train, "test": data.labels_test}
+    labels = {"train": data.labels_train, "test": data.labels_test}
     return {
         **provenance(distribution),
-        **{f"class_entropy_{split}": discrete_entropy(each) for split, each in labels.items()},
+        **{f"class_entropy_{split}": discrete_entropy(each) for split, each in labels.items() if each is not None},
         "data_provenance": "; ".join(f"{key}={value}" for key, value in given.items()),
         "settings": repr(settings),
         "seed": settings.seed,

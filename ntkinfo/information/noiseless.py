@@ -38,7 +38,7 @@ class Noiseless:
     symbol: Int[np.ndarray, " m"]
 
 
-def resolution_of(targets: Float[np.ndarray, "p C"], initial_variance: Float[Array, " p"]) -> float:
+def resolution_of(targets: Float[np.ndarray, "k C"], initial_variance: Float[Array, " p"]) -> float:
     """Deviations and distances of outputs up to this are none, given what outputs and targets are in size."""
     return RESOLUTION * max(float(np.abs(targets).max()), float(initial_variance.max()) ** 0.5)
 

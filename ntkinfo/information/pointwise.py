@@ -103,7 +103,8 @@ def pointwise_information(
     chosen = _indices(time_indices, len(distribution.times))
     law, data = getattr(distribution, split), distribution.data
     labels, targets = getattr(data, f"labels_{split}"), getattr(data, f"y_{split}")
-    resolution = resolution_of(targets, law.initial_variance)
+    known = targets if not np.isnan(targets).any() else data.y_train
+    resolution = resolution_of(known, law.initial_variance)
     settings = {"seed": seed, "samples": samples, "tolerance": tolerance, "resolution": resolution}
     found, moved = [], []
     with float64():

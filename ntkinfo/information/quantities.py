@@ -76,6 +76,12 @@ QUANTITIES: Mapping[str, Quantity] = {
 }
 """Name of each curve and what is known of it beforehand."""
 
+NEED_TARGETS = frozenset(
+    {"loss_mean", "bias_squared", "loss_gibbs", "loss_gibbs_nll", "loss_bayes"}
+    | {"error_mean", "error_member", "information_target"}
+)
+"""What is about the targets of a split, and not known where they are not."""
+
 SUFFIXES: Mapping[str, str] = {
     "_lower": "lower bound",
     "_upper": "upper bound",

@@ -142,6 +142,9 @@ def _chosen(law: OutputDistribution, quantities: Iterable[str] | None) -> tuple[
         impossible["information_parameters_linear"] = "temperature is above 0"
     if law.summed.is_noisy and law.prior.ndim == 2:
         impossible["information_parameters"] = "with noise its log-determinant is no sum over directions"
+    if not law.data.knows_test_targets:
+        reason = "it needs test targets, and y_test was given as None"
+        impossible.update(dict.fromkeys(("test_loss_mean", "test_bias_squared", "test_loss_gibbs"), reason))
     if quantities is None:
         return tuple(name for name, q in SPECTRAL_QUANTITIES.items() if q.by_default and name not in impossible)
     chosen = tuple(dict.fromkeys(current_name(name) for name in quantities))
