@@ -31,6 +31,7 @@ extensions = [
 source_suffix = {".md": "myst-nb", ".ipynb": "myst-nb", ".rst": "restructuredtext"}
 exclude_patterns = ["_build", "_ext", "jupyter_execute"]  # the last is left beside the output folder by myst-nb
 nitpicky = True
+nitpick_ignore = [("py:class", "Piece")]  # a type variable, which has no page
 default_role = "literal"
 
 myst_enable_extensions = ["dollarmath", "amsmath", "deflist", "attrs_inline"]
