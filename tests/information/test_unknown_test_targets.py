@@ -48,7 +48,7 @@ def test_other_results_do_without_or_say_what_needs_them():
     )
     assert np.isfinite(ni.pointwise_information(law, time_indices=[1], progress=silent).information_input).all()
     assert "test_bias_squared" not in ni.spectral_contributions(law, progress=silent)
-    with pytest.raises(ValueError, match="test_bias_squared .* needs test targets, and y_test was given as None"):
+    with pytest.raises(ValueError, match=r"test_bias_squared .* needs test targets, and y_test was given as None"):
         ni.spectral_contributions(law, quantities=["test_bias_squared"], progress=silent)
 
 
