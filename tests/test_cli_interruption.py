@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import time
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+import ntkinfo as ni
 from ntkinfo import runs
 from ntkinfo.information.curves import Interrupted, load_curves
 from ntkinfo.report.progress import ConsoleProgress, Interruptible
@@ -101,3 +105,25 @@ def test_a_lost_interruption_arrives_at_the_next_item():
         work(track)
     assert seen == [0, 1]
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_during_the_first_imports_ends_in_a_sentence():
+    code = """
+        import sys
+
+        class Interrupt:
+            def find_spec(self, name, path=None, target=None):
+                if name == "cyclopts":
+                    raise KeyboardInterrupt
+
+        sys.meta_path.insert(0, Interrupt())
+        from ntkinfo.__main__ import main
+        main()
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (130, "Interrupted before anything was begun.\n")
+
+
+def test_the_package_runs_as_a_module():
+    done = subprocess.run([sys.executable, "-m", "ntkinfo", "--version"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, ni.__version__)
