@@ -38,6 +38,7 @@ class Unfinished:
 
     def __init__(self, folder: Path, names: Sequence[str], command: Mapping[str, Any], switches: Switches):
         self.place = folder / CHECKPOINT
+        self._begins = not self.place.exists()
         self._command = plain(command)
         self.asked = hashlib.sha256(json.dumps(self._command, sort_keys=True).encode()).hexdigest()
         if switches.overwrite:
@@ -64,7 +65,8 @@ class Unfinished:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._is_empty():
+        # Bad input that shows late: what was computed for it serves no command that can follow.
+        if self._is_empty() or (self._begins and isinstance(error, ValueError)):
             self.remove()
 
     @property

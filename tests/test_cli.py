@@ -36,8 +36,9 @@ def test_run_writes_curves_figure_and_configuration_and_prints_a_summary(curves,
     for name in by_default():
         assert re.search(rf"^{name} ", out, re.MULTILINE), name
     value = float(result["loss_mean"].sel(split="test").values[-1])
-    row = out.splitlines()[next(i for i, line in enumerate(out.splitlines()) if line.startswith("loss_mean")) + 1]
-    assert row.split()[-1] == f"{value:.4g}"
+    lines = out.splitlines()
+    rows = lines[next(i for i, line in enumerate(lines) if line.startswith("loss_mean ")) :]
+    assert next(row for row in rows if row.split()[0] == "test").split()[-1] == f"{value:.4g}"
 
 
 def test_the_written_configuration_reruns_to_the_same_numbers(curves, tmp_path):

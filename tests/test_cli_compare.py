@@ -98,7 +98,7 @@ def test_interruption_before_the_first_width(compare, tmp_path, monkeypatch):
     code, _, err = compare()
     assert code == 130
     assert "before any width was finished" in err
-    assert files(tmp_path) == []
+    assert not [name for name in files(tmp_path) if name.endswith((".nc", ".png", ".toml"))]
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def _number(what: str, right: Callable[[Any], bool], make: Callable[[Any], Any])
                     raise ValueError(f"{name} is {came(plain)}; it must be a whole number below 2^63")
                 return _as_float(name, plain)
             if name == "seed" and make is int and plain < 0:
-                raise ValueError(f"seed is {came(plain)}; it must be 0 or greater")
+                raise ValueError(f"seed is {came(plain)}; it must be at least 0")
             return plain if isinstance(plain, int | float) else make(plain)
         raise TypeError(f"{name} is {came(value)}; it must be {what}{_remedy(plain, what)}")
 
