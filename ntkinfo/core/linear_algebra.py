@@ -196,7 +196,7 @@ def gaussian_relative_entropy(
     if change is not None:
         shift = relative_change(start.lower, change)
         if float(xp.sum(shift**2)) < _SMALL_CHANGE**2:
-            spread = xp.sum(_excess(xp.linalg.eigvalsh(shift)))
+            spread = xp.sum(excess(xp.linalg.eigvalsh(shift)))
             return 0.5 * (mean.shape[1] * spread + xp.sum(moved**2))
     shrunk = solve_lower(start.lower, covariance.lower)
     logs = start.log_determinant - covariance.log_determinant
@@ -223,7 +223,7 @@ def relative_change(lower: Float[Array, "n n"], matrix: Float[Array, "n n"]) -> 
     return symmetric_part(solve_lower(lower, half.T))
 
 
-def _excess(values: Float[Array, " n"]) -> Float[Array, " n"]:
+def excess(values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """E − log(1 + e), above −1, without cancellation for small e."""
     xp = namespace(values)
     small = xp.abs(values) < 0.1

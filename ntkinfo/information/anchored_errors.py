@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Float
 
 from ntkinfo.core.arrays import Array, to_numpy
-from ntkinfo.information.numerical_errors import NumericalErrors, SideErrors
+from ntkinfo.information.error_growth import ErrorGrowth, LabelSpread
+from ntkinfo.information.side_errors import SideErrors
 from ntkinfo.training.held_out_law import HeldOutLaw
 from ntkinfo.training.output_distribution import OutputDistribution
 
@@ -26,7 +27,7 @@ class AnchoredErrors(SideErrors):
         law: at the test inputs, with anchors.
     """
 
-    def __init__(self, errors: NumericalErrors, distribution: OutputDistribution, law: HeldOutLaw):
+    def __init__(self, errors: ErrorGrowth, distribution: OutputDistribution, law: HeldOutLaw):
         super().__init__(errors, distribution, "test", law)
         assert law.anchors is not None
         anchors = law.anchors
@@ -56,11 +57,11 @@ class AnchoredErrors(SideErrors):
         own[:, self._near] += self._of_residuals(part, v[:, self._near]) + given[None, :]
         return self._with_equal(own, lambda side: side.variance(part, v[:, self._equal]))
 
-    def label_shift(self, spread: Float[np.ndarray, " T"], part: slice) -> Float[np.ndarray, "t p"]:
+    def label_shift(self, found: LabelSpread, part: slice) -> Float[np.ndarray, "t p"]:
         """As in `SideErrors`."""
-        own = super().label_shift(spread, part)
-        own[:, self._near] += self._train.label_shift(spread, part).max(axis=1, keepdims=True) * self._factor[None, :]
-        return self._with_equal(own, lambda side: side.label_shift(spread, part))
+        own = super().label_shift(found, part)
+        own[:, self._near] += self._train.label_shift(found, part).max(axis=1, keepdims=True) * self._factor[None, :]
+        return self._with_equal(own, lambda side: side.label_shift(found, part))
 
     def relative_variance(self, part: slice, log_variance: Float[Array, "t p"]) -> Float[np.ndarray, "t p"]:
         """As in `SideErrors`."""

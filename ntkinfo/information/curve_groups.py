@@ -153,9 +153,12 @@ def _continuous_target(side: Side, index: int) -> Estimate:
     part = slice(index, index + 1)
     mean, variance = to_numpy(side.law.mean_at(part))[0], to_numpy(side.law.variance_at(part))[0]
     value = information_target_gaussian(mean, variance, side.targets).value
+    mean_error, variance_error = side.errors.mean(part)[0], side.errors.variance(part, variance[None])[0]
+    if not np.all(np.isfinite(mean_error) & np.isfinite(variance_error)):
+        return widened(value, np.inf)
     signs = np.sign(np.random.default_rng(0).standard_normal(mean.shape))
-    moved = mean + signs * (side.errors.mean(part)[0] / mean.shape[1] ** 0.5)[:, None]
-    wider = variance + side.errors.variance(part, variance[None])[0]
+    moved = mean + signs * (mean_error / mean.shape[1] ** 0.5)[:, None]
+    wider = variance + variance_error
     other = information_target_gaussian(moved, wider, side.targets).value
     change = abs(float(other.value) - float(value.value)) if np.isfinite(float(value.value)) else 0.0
     return widened(value, 2 * change)

@@ -194,7 +194,7 @@ def _noisy_information(
 ) -> Estimate:
     law, xp = space.law, namespace(space.values)
     labels = root(model.rotated(law)[law.moving, law.moving], "the covariance of the labels")
-    rounding = Factored(cholesky(space.initial, "the prior covariance of the inputs")).rounding
+    rounding = _conditioning(Factored(cholesky(space.initial, "the prior covariance of the inputs")), space)
 
     def evaluate(time: float) -> np.ndarray:
         internal = xp.asarray([time * law.time_unit])
@@ -219,7 +219,16 @@ def relative_entropy_noisy(space: EvaluationSpace, tolerance: float, limit: int 
         return np.array([float(gaussian_relative_entropy(mean, now, start, change))])
 
     part = _interpolate(evaluate, law, tolerance, limit, progress, "relative entropy in function space")
-    return _estimate(part, 0, start.rounding, "lower bound", f"Cholesky, {part.method}", xp)
+    return _estimate(part, 0, _conditioning(start, space), "lower bound", f"Cholesky, {part.method}", xp)
+
+
+def _conditioning(start: Factored, space: EvaluationSpace) -> float:
+    """Relative error of quadratic forms with the prior covariance's inverse, by what is known of that covariance."""
+    xp, initial = namespace(start.lower), space.initial
+    inverse = solve_lower(start.lower, xp.eye(start.lower.shape[0], dtype=start.lower.dtype))
+    diagonal = xp.diagonal(initial)
+    lost = float(np.finfo(np.float64).eps * xp.max(diagonal) + space.law.blocks.kernel_error * xp.sum(diagonal))
+    return max(start.rounding, lost * float(xp.sum(inverse**2)))
 
 
 def _interpolate(

@@ -170,6 +170,12 @@ def _lost(
     late, early = (_strength(factor, size) for factor, size in ((now, moved), (start, unit * before)))
     settled = early * (abs(bound) + min(abs(bound), outputs * p))
     change = float(np.max(np.abs(np.diagonal(to_numpy(moments.change))) / before))
+    g_targets = float(np.linalg.norm(g[:, None] * to_numpy(distribution.targets)))
+    tangent = np.sqrt(to_numpy(law.tangent_diagonal) * float(np.sum(eigenvalues)))
+    moved_mean = (2 * shift * reach + (n**0.5 * _EPSILON + kernel) * tangent) * g_targets
+    inverse = _inverse_diagonal(start)
+    turned_mean = float(np.sum(moved_mean * np.sqrt(inverse)))
+    settled += 2 * (2 * abs(bound)) ** 0.5 * turned_mean + turned_mean**2
     if change < _SMALL:
         # Both values fall with the change of the covariance, and so do their errors.
         late = early * (1 + n**0.5)
@@ -180,9 +186,14 @@ def _lost(
 
 def _strength(factor: Factored, size: np.ndarray) -> float:
     """(Σ (δ_i (M⁻¹)_ii)^½)² of a factored M."""
+    return float(np.sum(np.sqrt(size * _inverse_diagonal(factor))) ** 2)
+
+
+def _inverse_diagonal(factor: Factored) -> Float[np.ndarray, " p"]:
+    """Diagonal of the factored matrix's inverse."""
     xp = namespace(factor.lower)
     inverse = solve_lower(factor.lower, xp.eye(factor.lower.shape[0], dtype=factor.lower.dtype))
-    return float(np.sum(np.sqrt(size * to_numpy(xp.sum(inverse**2, axis=0)))) ** 2)
+    return to_numpy(xp.sum(inverse**2, axis=0))
 
 
 def _signal(moments: Moments, model: LabelModel, teacher: Array | None) -> Float[Array, "p p"]:

@@ -14,7 +14,7 @@ from ntkinfo.information import quantity_errors
 from ntkinfo.information.curve_job import Job, Side
 from ntkinfo.information.function_space import information_labels_function_space
 from ntkinfo.information.joint import information_joint
-from ntkinfo.information.label_model import information_labels_chunks
+from ntkinfo.information.label_model import LabelModel, information_labels_chunks
 from ntkinfo.information.parameters import ExtraInputs, function_space, linear_model
 from ntkinfo.training.output_distribution import OutputDistribution
 
@@ -23,19 +23,19 @@ def add_parameters(job: Job) -> None:
     """I(θ;D): of the linear model, and in function space the relative entropy to the start and the labels' share."""
     law, settings, errors = job.law, job.settings, job.errors
     if "information_parameters_linear" in job.chosen:
-        job.table.put_estimate("information_parameters_linear", errors.parameters(linear_model(law), linear=True))
+        job.table.put_estimate("information_parameters_linear", errors.linear_model(linear_model(law)))
     if not {"information_parameters", "information_parameters_labels"} & set(job.chosen):
         return
     extra, tolerance = extra_inputs(law, settings.extra_inputs), settings.interpolation_tolerance
 
     def entropy() -> Estimate:
-        return errors.parameters(function_space(law, extra, job.progress, tolerance=tolerance), linear=False)
+        return errors.function_space(function_space(law, extra, job.progress, tolerance=tolerance))
 
     def labels() -> Estimate:
         model = settings.label_model
         found = information_labels_function_space(law, model, extra, tolerance=tolerance, progress=job.progress)
         found = replace(found, meaning="lower bound", method=f"{found.method}; {model.description}")
-        return errors.parameters(found, linear=False)
+        return errors.function_space(found, model)
 
     _put_where_defined(job, "information_parameters", entropy)
     _put_where_defined(job, "information_parameters_labels", labels)
@@ -79,15 +79,16 @@ def add_joint(job: Job, side: Side) -> None:
         for name in (bound, labels):
             _leave_undefined(job, name, error, side.split)
         return
-    noise_free = side.split == "train" and not job.law.summed.is_noisy
-    _put(job, bound, _stated(job, replace(found.relative_entropy, meaning="upper bound"), noise_free), side.split)
+    _put(job, bound, _stated(job, side, replace(found.relative_entropy, meaning="upper bound"), None), side.split)
     if found.labels is not None:
-        _put(job, labels, _stated(job, found.labels, noise_free), side.split)
+        _put(job, labels, _stated(job, side, found.labels, model), side.split)
 
 
-def _stated(job: Job, estimate: Estimate, noise_free: bool) -> Estimate:
+def _stated(job: Job, side: Side, estimate: Estimate, model: LabelModel | None) -> Estimate:
     """With the kernels' error: that of decaying residuals, or the conditioning's, which is there already."""
-    return job.errors.parameters(estimate, linear=False) if noise_free else estimate
+    if side.split == "test":
+        return job.errors.where_decided(estimate)
+    return job.errors.joint(estimate, model) if job.law.summed.is_noisy else job.errors.function_space(estimate, model)
 
 
 def _put_where_defined(job: Job, name: str, compute: Callable[[], Estimate]) -> None:

@@ -23,7 +23,7 @@ from jaxtyping import Float
 from ntkinfo.core import checks
 from ntkinfo.core.arguments import checked
 from ntkinfo.core.arrays import Array, float64, namespace
-from ntkinfo.core.linear_algebra import inverse_definite, solve_lower
+from ntkinfo.core.linear_algebra import excess, inverse_definite, solve_lower
 from ntkinfo.core.progress import Track, silent
 from ntkinfo.core.records import Estimate
 from ntkinfo.information.evaluation_space import ExtraInputs, dense_prior, evaluation_space, factor_given_training
@@ -125,7 +125,7 @@ def lost_volume(summed: Procedure, values: Array, times: Array) -> Array:
     xp = namespace(values)
     h = values[None, :] * summed.filter(values, times)
     small = xp.abs(h) < 0.5
-    return -h - xp.where(small, xp.log1p(-xp.where(small, h, 0.0)), summed.log_residual(values, times))
+    return xp.where(small, excess(xp.where(small, -h, 0.0)), -h - summed.log_residual(values, times))
 
 
 def noisy_direction_entropy(law: OutputDistribution, times: Array) -> Array:
@@ -143,7 +143,8 @@ def noisy_direction_entropy(law: OutputDistribution, times: Array) -> Array:
     h, noise = values[None, :] * g, law.summed.target_noise_variance * values[None, :] * g**2
     left = law.summed.residual(values, times) ** 2 + noise
     change = h**2 - 2 * h + noise
-    return 0.5 * (change - log_by_change(change, left))
+    xp, small = namespace(left), abs(change) < 0.5
+    return 0.5 * xp.where(small, excess(xp.where(small, change, 0.0)), change - xp.log(xp.where(small, 1.0, left)))
 
 
 def log_by_change(change: Array, value: Array) -> Array:

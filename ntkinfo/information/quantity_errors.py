@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from ntkinfo.core.arrays import Array, to_numpy
+from ntkinfo.information.error_growth import EPSILON, product
 from ntkinfo.information.losses import time_blocks
-from ntkinfo.information.numerical_errors import EPSILON
 
 
 def losses(
@@ -19,7 +19,7 @@ def losses(
     """Errors of the losses of `losses.closed_form` at unit observation variance, from those of mean and variance."""
     squared = np.mean(mean_error**2, axis=1)
     bias = to_numpy(values["bias_squared"])
-    moved = 2 * np.sqrt(bias * squared) + squared
+    moved = 2 * product(squared, bias) ** 0.5 + squared
     spread = outputs * np.mean(variance_error, axis=1)
     errors = {
         "loss_mean": 0.5 * moved,
@@ -27,7 +27,7 @@ def losses(
         "variance": spread,
         "loss_gibbs": 0.5 * (moved + spread),
         "loss_gibbs_nll": 0.5 * (moved + spread),
-        "loss_bayes": 0.5 * (moved + spread + bias * np.max(variance_error, axis=1)),
+        "loss_bayes": 0.5 * (moved + spread + product(np.max(variance_error, axis=1), bias)),
     }
     return {name: error + 8 * EPSILON * np.abs(to_numpy(values[name])) for name, error in errors.items()}
 
@@ -107,7 +107,7 @@ def training_set(
     squared = np.mean(mean_error**2 / scale, axis=1)
     size = np.where(np.isfinite(value), value, 0.0)
     spread = np.mean(relative_variance_error * (1 + variance / scale), axis=1)
-    error = np.sqrt(2 * size * squared) + 0.5 * squared + 0.5 * outputs * spread + 8 * EPSILON * (outputs + size)
+    error = product(squared, 2 * size) ** 0.5 + 0.5 * squared + 0.5 * outputs * spread + 8 * EPSILON * (outputs + size)
     return np.where(np.isfinite(value), error, np.inf)
 
 
@@ -126,7 +126,8 @@ def information(
     """
     most = float(np.log(len(shift)))
     turned = np.minimum(shift + (0.5 * outputs) ** 0.5 * relative_variance_error, 1.0)
-    return most * float(np.mean(turned))
+    # Sums over the quadrature's nodes end at some hundred roundings.
+    return most * (float(np.mean(turned)) + 256 * EPSILON)
 
 
 def labels(
@@ -151,6 +152,6 @@ def labels(
     # The shift in units of (m + v)^½, which may be too small for a floating-point number.
     with np.errstate(over="ignore"):
         moved = shift * np.exp(-0.5 * (np.where(known, log_variance, 0.0) + ratio))
-    moved = np.minimum(moved, 1e100)
-    error = moved * (2 * np.sqrt(share) + moved) + share * np.where(known, relative_variance_error, 0.0)
+    moved = np.where(np.isinf(shift), np.inf, np.minimum(moved, 1e100))
+    error = moved * (2 * np.sqrt(share) + moved) + product(relative_variance_error, np.where(known, share, 0.0))
     return np.where(known, 0.5 * outputs * error, np.where(np.isinf(value), np.inf, 0.0))

@@ -59,6 +59,16 @@ class Activation(ABC):
         found = self.dense()
         return found and found[0]
 
+    @property
+    def is_homogeneous(self) -> bool:
+        """Whether φ(cx) = cφ(x) for every c > 0 (False where that is not known)."""
+        return False
+
+    @property
+    def is_odd(self) -> bool:
+        """Whether φ(−x) = −φ(x) (False where that is not known)."""
+        return False
+
 
 @dataclass(frozen=True)
 class ClosedForm(Activation):
@@ -92,6 +102,16 @@ class ClosedForm(Activation):
     def dense(self) -> tuple[Rectangles, Pairs]:
         """By the closed forms."""
         return _closed(duals.CLOSED[self.name])
+
+    @property
+    def is_homogeneous(self) -> bool:
+        """The identity alone."""
+        return self.name == "identity"
+
+    @property
+    def is_odd(self) -> bool:
+        """All but gelu."""
+        return self.name != "gelu"
 
 
 @dataclass(frozen=True)
@@ -136,6 +156,16 @@ class LeakyRelu(Activation):
         """By the closed forms."""
         return _closed(_rectified(self.slope))
 
+    @property
+    def is_homogeneous(self) -> bool:
+        """Always."""
+        return True
+
+    @property
+    def is_odd(self) -> bool:
+        """With slope 1 alone, the identity."""
+        return self.slope == 1
+
 
 @dataclass(frozen=True)
 class Tanh(Activation):
@@ -172,6 +202,11 @@ class Tanh(Activation):
     def positions(self) -> Rectangles:
         """The mixture."""
         return _closed(tanh_dual)[0]
+
+    @property
+    def is_odd(self) -> bool:
+        """Always."""
+        return True
 
 
 @dataclass(frozen=True)

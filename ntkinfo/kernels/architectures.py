@@ -19,6 +19,7 @@ from ntkinfo.kernels.activations import Activation, LeakyRelu, NumericalActivati
 from ntkinfo.kernels.convolutional import Convolutional, WideResidual
 from ntkinfo.kernels.dense_functions import dense_functions
 from ntkinfo.kernels.network import DenseLayers, Network, canonical_common, check_common, check_sizes, deviations
+from ntkinfo.kernels.rays import independent
 from ntkinfo.kernels.stax_network import StaxNetwork
 
 __all__ = [
@@ -77,6 +78,17 @@ class FullyConnected(Network):
         """The layers, unless the activation is one of the user's own that has a stax layer alone."""
         found = resolve_activation(self.activation).dense()
         return found and DenseLayers(*found, (float(self.w_std), float(self.b_std)), int(self.depth))
+
+    def rank_bound(self, inputs: np.ndarray) -> int:
+        """Linear networks by their features; without biases, multiples of an input to homogeneous or odd networks."""
+        activation, linear = resolve_activation(self.activation), self.depth == 0
+        homogeneous, odd = linear or activation.is_homogeneous, linear or activation.is_odd
+        if homogeneous and odd:
+            # Every layer is linear: a kernel of the features and, with biases, of a constant.
+            return min(len(inputs), inputs.shape[1] + (self.b_std > 0))
+        if self.b_std > 0 or not (homogeneous or odd):
+            return len(inputs)
+        return independent(inputs, homogeneous, odd)
 
     def describe(self) -> str:
         """One readable line."""

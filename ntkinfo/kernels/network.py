@@ -82,6 +82,14 @@ class Network(ABC):
         """The layers of a network for images, which have a recursion of their own; None for all others."""
         return None
 
+    def rank_bound(self, inputs: np.ndarray) -> int:
+        """A bound on the rank of the exact kernels of inputs that differ, n where nothing is known.
+
+        Args:
+            inputs: (n, ...), as `prepare` gives them.
+        """
+        return len(inputs)
+
     @property
     def stated_error(self) -> float:
         """What the kernels of layers that neural_tangents composes may lose, as in `KernelBlocks.kernel_error`."""

@@ -198,7 +198,7 @@ class HeldOutLaw(OutputLaw):
         null = self._distribution.spectrum.null[:, None]
         values = xp.where(null, 1.0, self._distribution.eigenvalues[:, None])
         share = xp.where(null, 0.0, self._tangent**2 / values)
-        outside = self._tangent_diagonal - xp.sum(share, axis=0)
+        outside = self.tangent_diagonal - xp.sum(share, axis=0)
         if self._anchored is not None:
             outside = self._put(outside[None, :], self._anchored.outside)[0]
         # An input in the training inputs' span has nothing outside it but rounding.

@@ -27,10 +27,16 @@ from ntkinfo.core.records import Dataset
 from ntkinfo.kernels.records import CrossBlocks, KernelBlocks, SquareBlocks
 from ntkinfo.training.anchors import representatives
 from ntkinfo.training.held_out_law import HeldOutLaw
+from ntkinfo.training.known_rank import rank_bound
 from ntkinfo.training.output_law import OutputLaw
-from ntkinfo.training.procedures import Procedure
+from ntkinfo.training.procedures import Converged, Procedure
 from ntkinfo.training.time_factors import TimeFactors, factor
 from ntkinfo.training.train_law import TrainLaw
+
+_UNDECIDED = (
+    "tangent kernel: float64 does not tell all the null directions from slow ones; without ridge those are learned at "
+    "infinite time, which is in the errors there"
+)
 
 
 @dataclass(frozen=True)
@@ -134,9 +140,24 @@ class OutputDistribution:
         return slice(count, None) if np.all(rows <= rounding) else slice(None)
 
     @cached_property
+    def undecided(self) -> bool:
+        """Whether directions were taken as null for want of digits alone: without ridge they are learned in the end.
+
+        Inputs that repeat, multiples of one another and linear networks have null directions for a reason.
+        """
+        null = int(np.asarray(self.spectrum.null).sum())
+        if not null:
+            return False
+        names = (self.procedure.tangent, self.procedure.prior)
+        with float64():
+            return null > len(self.spectrum.null) - rank_bound(self.blocks, names, self.data.x_train)
+
+    @cached_property
     def notes(self) -> tuple[str, ...]:
         """Everything that was repaired on the way."""
-        return self.blocks.notes + self.spectrum.notes("tangent kernel")
+        notes = self.blocks.notes + self.spectrum.notes("tangent kernel")
+        ends = isinstance(self.procedure, Converged) or np.isinf(self.times[-1])
+        return (*notes, _UNDECIDED) if ends and self.procedure.ridge == 0 and self.undecided else notes
 
     @cached_property
     def filter_factors(self) -> TimeFactors:
@@ -204,7 +225,7 @@ class OutputDistribution:
         with float64():
             targets = vectors.T @ namespace(vectors).asarray(data.y_train)
         law = replace(self, targets=targets, data=data)
-        shared = ("prior_variance", "moving", "notes", "filter_factors")
+        shared = ("prior_variance", "moving", "undecided", "notes", "filter_factors")
         law.__dict__.update({name: self.__dict__[name] for name in shared if name in self.__dict__})
         law.__dict__.update({name: getattr(self, name).of(law) for name in ("train", "test")})
         return law

@@ -57,7 +57,7 @@ class OutputLaw(ABC):
 
     def __init__(self, distribution: OutputDistribution, initial_variance: Array, tangent_diagonal: Array):
         self._distribution = distribution
-        self._tangent_diagonal = tangent_diagonal
+        self.tangent_diagonal = tangent_diagonal
         self._xp = namespace(distribution.eigenvalues)
         self.times = distribution.times
         self.initial_variance = initial_variance
@@ -104,7 +104,7 @@ class OutputLaw(ABC):
         with float64():
             g = law.summed.filter(law.eigenvalues, law.internal_times[chosen])
             norm = xp.sqrt(g**2 @ (law.eigenvalues * xp.sum(law.targets**2, axis=1)))
-            return _TIE * norm[:, None] * xp.sqrt(xp.maximum(self._tangent_diagonal, 0.0))[None, :]
+            return _TIE * norm[:, None] * xp.sqrt(xp.maximum(self.tangent_diagonal, 0.0))[None, :]
 
     def mean_once(self, time: float) -> Float[Array, "p c"]:
         """Mean at one time, any in [0, ∞]."""
